@@ -1,0 +1,270 @@
+"""pycloud: assemble your own AWS-compatible cloud in Python.
+
+    cloud                         the public verbs: CloudController
+    loop                          makes true what was decided
+    compute  storage  network     machines · bytes · addresses: stores that decide, plans, contracts
+    of drivers
+    identity                      whom things belong to
+    state                         one database, SQLite or PostgreSQL
+    drivers                       the outer wall: libvirt, taps, files, and simulated ones
+    metadata                      what guests ask at 169.254.169.254
+
+A floor may use those below it; compute, storage, network and identity keep to themselves, but that
+compute uses storage and network. Nothing
+here imports `drivers` or `testing`: users do, so that every extra stays optional.
+
+The names below are the public face. They are imported when first used: `import pycloud` alone loads
+nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from pycloud._version import __version__
+
+if TYPE_CHECKING:
+    from pycloud.clock import Clock as Clock
+    from pycloud.clock import ManualClock as ManualClock
+    from pycloud.clock import SystemClock as SystemClock
+    from pycloud.cloud import CloudController as CloudController
+    from pycloud.compute.hypervisor import Domain as Domain
+    from pycloud.compute.hypervisor import FoundDomain as FoundDomain
+    from pycloud.compute.hypervisor import FoundHost as FoundHost
+    from pycloud.compute.hypervisor import Hypervisor as Hypervisor
+    from pycloud.compute.hypervisor import OffReason as OffReason
+    from pycloud.compute.hypervisor import Power as Power
+    from pycloud.compute.images import ImageRegistry as ImageRegistry
+    from pycloud.compute.keypairs import KeyPairStore as KeyPairStore
+    from pycloud.compute.node import NodeController as NodeController
+    from pycloud.compute.plan import GuestPlan as GuestPlan
+    from pycloud.compute.plan import GuestReport as GuestReport
+    from pycloud.compute.plan import NodePlan as NodePlan
+    from pycloud.compute.plan import NodeReport as NodeReport
+    from pycloud.compute.policies import Greedy as Greedy
+    from pycloud.compute.policies import Policy as Policy
+    from pycloud.compute.policies import PowerSave as PowerSave
+    from pycloud.compute.policies import RoundRobin as RoundRobin
+    from pycloud.compute.policies import Spread as Spread
+    from pycloud.compute.records import CreatedKeyPair as CreatedKeyPair
+    from pycloud.compute.records import Image as Image
+    from pycloud.compute.records import ImageKind as ImageKind
+    from pycloud.compute.records import Instance as Instance
+    from pycloud.compute.records import InstanceState as InstanceState
+    from pycloud.compute.records import KeyPair as KeyPair
+    from pycloud.compute.records import NodeRoom as NodeRoom
+    from pycloud.compute.scheduler import Capacity as Capacity
+    from pycloud.compute.scheduler import ClusterScheduler as ClusterScheduler
+    from pycloud.compute.types import DEFAULT_TYPES as DEFAULT_TYPES
+    from pycloud.compute.types import InstanceType as InstanceType
+    from pycloud.compute.types import InstanceTypes as InstanceTypes
+    from pycloud.errors import Cannot as Cannot
+    from pycloud.errors import DriverError as DriverError
+    from pycloud.errors import Duplicate as Duplicate
+    from pycloud.errors import InUse as InUse
+    from pycloud.errors import InvalidValue as InvalidValue
+    from pycloud.errors import LimitExceeded as LimitExceeded
+    from pycloud.errors import NoAddress as NoAddress
+    from pycloud.errors import NoRoom as NoRoom
+    from pycloud.errors import NotFound as NotFound
+    from pycloud.errors import NotSettled as NotSettled
+    from pycloud.errors import PyCloudError as PyCloudError
+    from pycloud.errors import Refused as Refused
+    from pycloud.errors import SchemaTooNew as SchemaTooNew
+    from pycloud.errors import StateBusy as StateBusy
+    from pycloud.errors import StateError as StateError
+    from pycloud.errors import TryLater as TryLater
+    from pycloud.errors import WrongState as WrongState
+    from pycloud.identity.accounts import Account as Account
+    from pycloud.ids import ADMIN_ACCOUNT as ADMIN_ACCOUNT
+    from pycloud.ids import AccountId as AccountId
+    from pycloud.ids import BlobId as BlobId
+    from pycloud.ids import DiskId as DiskId
+    from pycloud.ids import ImageId as ImageId
+    from pycloud.ids import InstanceId as InstanceId
+    from pycloud.ids import KeyPairId as KeyPairId
+    from pycloud.ids import NodeName as NodeName
+    from pycloud.ids import ReservationId as ReservationId
+    from pycloud.metadata import InstanceMetadata as InstanceMetadata
+    from pycloud.metadata import MetadataApp as MetadataApp
+    from pycloud.network.addresses import IPPool as IPPool
+    from pycloud.network.fabric import Fabric as Fabric
+    from pycloud.network.records import Wire as Wire
+    from pycloud.state.database import Database as Database
+    from pycloud.state.postgres import PostgresState as PostgresState
+    from pycloud.state.sqlite import SQLiteState as SQLiteState
+    from pycloud.storage.blobs import Blobs as Blobs
+    from pycloud.storage.blobs import WrittenBlob as WrittenBlob
+    from pycloud.storage.blocks import Blocks as Blocks
+    from pycloud.storage.buckets import BucketStore as BucketStore
+    from pycloud.storage.buckets import StoredObject as StoredObject
+    from pycloud.storage.records import Disk as Disk
+
+_WHERE = {
+    name: f"pycloud.{module}"
+    for module, names in {
+        "clock": ("Clock", "ManualClock", "SystemClock"),
+        "cloud": ("CloudController",),
+        "compute.hypervisor": (
+            "Domain",
+            "FoundDomain",
+            "FoundHost",
+            "Hypervisor",
+            "OffReason",
+            "Power",
+        ),
+        "compute.images": ("ImageRegistry",),
+        "compute.keypairs": ("KeyPairStore",),
+        "compute.node": ("NodeController",),
+        "compute.plan": ("GuestPlan", "GuestReport", "NodePlan", "NodeReport"),
+        "compute.policies": ("Greedy", "Policy", "PowerSave", "RoundRobin", "Spread"),
+        "compute.records": (
+            "CreatedKeyPair",
+            "Image",
+            "ImageKind",
+            "Instance",
+            "InstanceState",
+            "KeyPair",
+            "NodeRoom",
+        ),
+        "compute.scheduler": ("Capacity", "ClusterScheduler"),
+        "compute.types": ("DEFAULT_TYPES", "InstanceType", "InstanceTypes"),
+        "errors": (
+            "Cannot",
+            "DriverError",
+            "Duplicate",
+            "InUse",
+            "InvalidValue",
+            "LimitExceeded",
+            "NoAddress",
+            "NoRoom",
+            "NotFound",
+            "NotSettled",
+            "PyCloudError",
+            "Refused",
+            "SchemaTooNew",
+            "StateBusy",
+            "StateError",
+            "TryLater",
+            "WrongState",
+        ),
+        "identity.accounts": ("Account",),
+        "ids": (
+            "AccountId",
+            "ADMIN_ACCOUNT",
+            "BlobId",
+            "DiskId",
+            "ImageId",
+            "InstanceId",
+            "KeyPairId",
+            "NodeName",
+            "ReservationId",
+        ),
+        "metadata": ("InstanceMetadata", "MetadataApp"),
+        "network.addresses": ("IPPool",),
+        "network.fabric": ("Fabric",),
+        "network.records": ("Wire",),
+        "state.database": ("Database",),
+        "state.postgres": ("PostgresState",),
+        "state.sqlite": ("SQLiteState",),
+        "storage.blobs": ("Blobs", "WrittenBlob"),
+        "storage.blocks": ("Blocks",),
+        "storage.buckets": ("BucketStore", "StoredObject"),
+        "storage.records": ("Disk",),
+    }.items()
+    for name in names
+}
+
+__all__ = [
+    "ADMIN_ACCOUNT",
+    "DEFAULT_TYPES",
+    "Account",
+    "AccountId",
+    "BlobId",
+    "Blobs",
+    "Blocks",
+    "BucketStore",
+    "Cannot",
+    "Capacity",
+    "Clock",
+    "CloudController",
+    "ClusterScheduler",
+    "CreatedKeyPair",
+    "Database",
+    "Disk",
+    "DiskId",
+    "Domain",
+    "DriverError",
+    "Duplicate",
+    "Fabric",
+    "FoundDomain",
+    "FoundHost",
+    "Greedy",
+    "GuestPlan",
+    "GuestReport",
+    "Hypervisor",
+    "IPPool",
+    "Image",
+    "ImageId",
+    "ImageKind",
+    "ImageRegistry",
+    "InUse",
+    "Instance",
+    "InstanceId",
+    "InstanceMetadata",
+    "InstanceState",
+    "InstanceType",
+    "InstanceTypes",
+    "InvalidValue",
+    "KeyPair",
+    "KeyPairId",
+    "KeyPairStore",
+    "LimitExceeded",
+    "ManualClock",
+    "MetadataApp",
+    "NoAddress",
+    "NoRoom",
+    "NodeController",
+    "NodeName",
+    "NodePlan",
+    "NodeReport",
+    "NodeRoom",
+    "NotFound",
+    "NotSettled",
+    "OffReason",
+    "Policy",
+    "PostgresState",
+    "Power",
+    "PowerSave",
+    "PyCloudError",
+    "Refused",
+    "ReservationId",
+    "RoundRobin",
+    "SQLiteState",
+    "SchemaTooNew",
+    "Spread",
+    "StateBusy",
+    "StateError",
+    "StoredObject",
+    "SystemClock",
+    "TryLater",
+    "Wire",
+    "WrittenBlob",
+    "WrongState",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used (PEP 562)."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'pycloud' has no attribute {name!r}")
+    value: object = getattr(import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, also those not imported yet."""
+    return sorted(__all__)

@@ -1,0 +1,410 @@
+"""`CloudController`: the public verbs of a cloud. It assembles the parts and decides, one
+transaction for each verb."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from ipaddress import IPv4Address
+from types import TracebackType
+from typing import Self
+
+import attrs
+
+from pycloud import limits
+from pycloud.compute.images import ImageRegistry
+from pycloud.compute.instances import InstanceStore, Verb
+from pycloud.compute.keypairs import KeyPairStore
+from pycloud.compute.records import HttpTokens, Image, ImageKind, Instance, InstanceState, NodeRoom
+from pycloud.compute.scheduler import Capacity, ClusterScheduler
+from pycloud.compute.types import InstanceType, InstanceTypes
+from pycloud.errors import DriverError, InvalidValue, NotFound, WrongState
+from pycloud.identity.accounts import get_account
+from pycloud.ids import ADMIN_ACCOUNT, AccountId, ImageId, InstanceId, NodeName, ReservationId, mint
+from pycloud.loop import Loop
+from pycloud.metadata import InstanceMetadata
+from pycloud.network.addresses import IPPool
+from pycloud.state.database import Database
+from pycloud.state.transaction import Transaction
+from pycloud.storage.buckets import BucketStore
+
+_GIB = 1024**3
+_TOKEN_CHARS = 64
+
+
+class CloudController:
+    """A cloud: its parts, and what can be asked of it.
+
+    Use it as a context manager, or call `open()` and `close()`. A verb that returns has its
+    decision durably in the state; a
+    loop makes it true, in a thread, or with `background=False` whenever `tick()` or `settle()` is
+    called. Several processes may open one
+    state: all serve, one turns the loop.
+
+    >>> import pycloud
+    >>> from pycloud.drivers.files import FileBlobs
+    >>> from pycloud.drivers.sim import sim_node
+    >>> state = pycloud.SQLiteState("cloud.db")
+    >>> buckets = pycloud.BucketStore(state, FileBlobs("blobs"))
+    >>> cloud = pycloud.CloudController(
+    ...     state,
+    ...     scheduler=pycloud.ClusterScheduler(state, [sim_node("node1")]),
+    ...     addresses=pycloud.IPPool(state, "10.11.0.0/24"),
+    ...     images=pycloud.ImageRegistry(state, buckets),
+    ... )
+    >>> with cloud:
+    ...     cloud.describe_nodes()[0].name
+    'node1'
+    """
+
+    def __init__(
+        self,
+        state: Database,
+        *,
+        scheduler: ClusterScheduler,
+        addresses: IPPool,
+        images: ImageRegistry,
+        keypairs: KeyPairStore | None = None,
+        types: InstanceTypes | None = None,
+        region: str = "pycloud",
+        domain: str = "pycloud.internal",
+        background: bool = True,
+        workers: int = 8,
+    ) -> None:
+        self.state = state
+        self.scheduler = scheduler
+        self.addresses = addresses
+        self.images = images
+        self.keypairs = keypairs or KeyPairStore(state)
+        self.types = types or InstanceTypes(state)
+        self.instances = InstanceStore(state)
+        self.region = region
+        self.domain = domain
+        self.background = background
+        self._loop = Loop(state, scheduler, self.instances, images, addresses, workers=workers)
+        self._open = ExitStack()
+
+    @property
+    def buckets(self) -> BucketStore:
+        """Where the images' bytes are, and whatever else its users keep there."""
+        return self.images.buckets
+
+    # Opening and closing
+
+    def open(self) -> Self:
+        """Open the state, look at the nodes, and start the loop.
+
+        Raises `InvalidValue` if the addresses can't be used on a node, `StateError` if the state
+        can't be opened.
+        """
+        with ExitStack() as stack:
+            self.state.open()
+            stack.callback(self.state.close)
+            for node in self.scheduler.nodes.values():
+                node.check(self.addresses.network)
+                stack.callback(node.watch(self._loop.nudge))
+            self.scheduler.open()
+            stack.callback(self.state.subscribe(self._loop.nudge))
+            stack.callback(self.state.watch(self._loop.nudge))
+            stack.callback(self._loop.stop)
+            if self.background:
+                self._loop.start()
+            self._open = stack.pop_all()
+        return self
+
+    def close(self) -> None:
+        """Stop the loop and close the state. Guests go on running."""
+        self._open.close()
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def tick(self) -> bool:
+        """Turn the loop once, in this thread. Returns False if another process turns it."""
+        return self._loop.tick()
+
+    def settle(self, timeout_s: float) -> None:
+        """Return when reality is what was asked for. Raises `NotSettled`, naming what is still
+        under way."""
+        self._loop.settle(timeout_s)
+
+    # Instances
+
+    def run_instances(
+        self,
+        image: ImageId,
+        *,
+        type: str = "m1.small",
+        count: int = 1,
+        min_count: int | None = None,
+        key: str | None = None,
+        user_data: bytes | None = None,
+        zone: str | None = None,
+        node: str | None = None,
+        http_tokens: HttpTokens = "optional",
+        http_hop_limit: int = 1,
+        client_token: str | None = None,
+        account: AccountId = ADMIN_ACCOUNT,
+    ) -> list[Instance]:
+        """Launch `count` instances, or as many as there is room for but `min_count` (default: all),
+        or none.
+
+        They come back `pending`. The same `client_token` again gives the same instances ("Ensuring
+        idempotency in Amazon EC2 API requests").
+        Raises `InvalidValue`, `NotFound`, `NoRoom`, `NoAddress`; then nothing was launched.
+        """
+        launch = _Launch(
+            image=image,
+            type=type,
+            count=count,
+            min_count=count if min_count is None else min_count,
+            key=key,
+            user_data=user_data,
+            zone=zone,
+            node=None if node is None else NodeName(node),
+            http_tokens=http_tokens,
+            http_hop_limit=http_hop_limit,
+            account=account,
+        )
+        if client_token is not None and not 1 <= len(client_token) <= _TOKEN_CHARS:
+            raise InvalidValue(f"a client token has 1 to {_TOKEN_CHARS} characters")
+        with self.state.transaction() as tx:
+            get_account(tx, account)
+            if client_token is not None:
+                former = self.instances.by_token(tx, account, client_token)
+                if former is not None:
+                    return _same_launch(launch, client_token, *former)
+            return self._launch(tx, launch, client_token)
+
+    def describe_instances(
+        self, ids: Iterable[InstanceId] | None = None, *, account: AccountId = ADMIN_ACCOUNT
+    ) -> list[Instance]:
+        """Return the instances with these ids, or all of the account, in the order of their launch.
+        Raises `NotFound`."""
+        with self.state.reading() as tx:
+            found = self.instances.list(tx, account=account)
+        if ids is None:
+            return found
+        by_id = {instance.id: instance for instance in found}
+        for id_ in ids:
+            if id_ not in by_id:
+                raise NotFound("instance", id_)
+        return [by_id[id_] for id_ in ids]
+
+    def start_instances(
+        self, ids: Sequence[InstanceId], *, account: AccountId = ADMIN_ACCOUNT
+    ) -> list[Instance]:
+        """Start stopped instances, on the nodes that have their disks. Raises `NotFound`,
+        `WrongState`, `NoRoom`."""
+
+        def start(tx: Transaction, instance: Instance) -> Instance:
+            if instance.state is InstanceState.STOPPED:
+                self.scheduler.reclaim(tx, instance.id, instance.node, _size(instance))
+            return self.instances.want(tx, instance, Verb.START)
+
+        return self._each(ids, account, start)
+
+    def stop_instances(
+        self, ids: Sequence[InstanceId], *, account: AccountId = ADMIN_ACCOUNT
+    ) -> list[Instance]:
+        """Switch instances off, gently at first; their disks and addresses stay. Raises `NotFound`,
+        `WrongState`."""
+        return self._want(ids, account, Verb.STOP)
+
+    def reboot_instances(
+        self, ids: Sequence[InstanceId], *, account: AccountId = ADMIN_ACCOUNT
+    ) -> list[Instance]:
+        """Switch running instances off, gently at first, and on again. Raises `NotFound`,
+        `WrongState`."""
+        return self._want(ids, account, Verb.REBOOT)
+
+    def terminate_instances(
+        self, ids: Sequence[InstanceId], *, account: AccountId = ADMIN_ACCOUNT
+    ) -> list[Instance]:
+        """Take instances away with all that is theirs. They are shown for an hour. Raises
+        `NotFound`."""
+        return self._want(ids, account, Verb.TERMINATE)
+
+    def console_output(self, id: InstanceId, *, account: AccountId = ADMIN_ACCOUNT) -> bytes:
+        """Return the end of what the guest wrote to its console, its last words if it is gone.
+        Raises `NotFound`."""
+        with self.state.reading() as tx:
+            [instance] = self.instances.find(tx, [id], account=account)
+            kept = self.instances.kept_console(tx, id)
+        node = self.scheduler.nodes.get(instance.node)
+        if kept is not None or node is None:
+            return kept or b""
+        try:
+            return node.hypervisor.console(id)
+        except DriverError as error:
+            raise WrongState(
+                f"{instance.node} does not give the console of {id}: {error}"
+            ) from error
+
+    # The cloud itself
+
+    def describe_nodes(self) -> list[NodeRoom]:
+        """Return the nodes in the order of their joining."""
+        with self.state.reading() as tx:
+            return self.scheduler.rooms(tx)
+
+    def capacity(self) -> dict[str, Capacity]:
+        """Return how many instances of each type alone fit now, and would fit on empty nodes."""
+        return self.scheduler.capacity(self.types.list())
+
+    def metadata(self, address: IPv4Address) -> InstanceMetadata | None:
+        """Return what the metadata service tells the guest at `address`; None if there is none."""
+        with self.state.reading() as tx:
+            instance = self.instances.at(tx, address)
+        return None if instance is None else self._metadata_of(instance)
+
+    # Behind the verbs
+
+    def _launch(self, tx: Transaction, launch: _Launch, client_token: str | None) -> list[Instance]:
+        """Decide everything that a launch needs, or nothing: rollback is the whole undo."""
+        image, kind = self._checked(tx, launch)
+        key = (
+            None
+            if launch.key is None
+            else self.keypairs.find(tx, launch.key, account=launch.account)
+        )
+        ids = [InstanceId(mint("i")) for _ in range(launch.count)]
+        rooms = self.scheduler.claim(
+            tx, kind, ids, least=launch.min_count, node=launch.node, zone=launch.zone
+        )
+        reservation = ReservationId(mint("r"))
+        self.instances.reserve(tx, reservation, launch.account, client_token, launch.as_text())
+        launched = []
+        for index, (id_, room) in enumerate(zip(ids, rooms, strict=False)):
+            instance = Instance(
+                id=id_,
+                account=launch.account,
+                reservation_id=reservation,
+                launch_index=index,
+                image_id=image.id,
+                kernel_id=image.kernel_id,
+                ramdisk_id=image.ramdisk_id,
+                type=kind.name,
+                cpus=kind.cpus,
+                memory_mib=kind.memory_mib,
+                disk_gib=kind.disk_gib,
+                key_name=launch.key,
+                public_key=None if key is None else key.public_key,
+                user_data=launch.user_data,
+                http_tokens=launch.http_tokens,
+                http_hop_limit=launch.http_hop_limit,
+                node=room.name,
+                zone=room.zone,
+                address=self.addresses.take(tx, id_),
+                state=InstanceState.PENDING,
+                reason=None,
+                boot=1,
+                seen_boot=0,
+                changed_at=tx.now,
+                launched_at=tx.now,
+            )
+            self.instances.add(tx, instance)
+            launched.append(instance)
+        tx.nudge()
+        return launched
+
+    def _checked(self, tx: Transaction, launch: _Launch) -> tuple[Image, InstanceType]:
+        image = self.images.find(tx, launch.image, account=launch.account, kind=ImageKind.MACHINE)
+        kind = self.types.find(tx, launch.type)
+        if image.virtual_size_bytes > kind.disk_gib * _GIB:
+            raise InvalidValue(
+                f"{image.id} needs a disk of {image.virtual_size_bytes / _GIB:.1f} GiB; "
+                f"{kind.name} has {kind.disk_gib} GiB: choose a larger type"
+            )
+        return image, kind
+
+    def _want(self, ids: Sequence[InstanceId], account: AccountId, verb: Verb) -> list[Instance]:
+        return self._each(
+            ids, account, lambda tx, instance: self.instances.want(tx, instance, verb)
+        )
+
+    def _each(
+        self,
+        ids: Sequence[InstanceId],
+        account: AccountId,
+        act: Callable[[Transaction, Instance], Instance],
+    ) -> list[Instance]:
+        """Do `act` for each of the instances, or for none."""
+        if isinstance(ids, str):
+            raise InvalidValue(f"give a list of instance ids: [{ids!r}]")
+        with self.state.transaction() as tx:
+            return [act(tx, instance) for instance in self.instances.find(tx, ids, account=account)]
+
+    def _metadata_of(self, instance: Instance) -> InstanceMetadata:
+        raise NotImplementedError
+
+
+@attrs.frozen
+class _Launch:
+    """What was asked for, checked as far as that needs no state."""
+
+    image: ImageId
+    type: str
+    count: int = attrs.field()
+    min_count: int
+    key: str | None
+    user_data: bytes | None = attrs.field(repr=False)
+    zone: str | None
+    node: NodeName | None
+    http_tokens: HttpTokens
+    http_hop_limit: int
+    account: AccountId
+
+    def __attrs_post_init__(self) -> None:
+        if not 1 <= self.count <= limits.INSTANCES_PER_CALL:
+            raise InvalidValue(
+                f"a launch has 1 to {limits.INSTANCES_PER_CALL} instances, not {self.count}"
+            )
+        if not 1 <= self.min_count <= self.count:
+            raise InvalidValue(
+                f"the least number of instances is 1 to {self.count}, the most that is asked for; not {self.min_count}"
+            )
+        if self.user_data is not None:
+            if not isinstance(self.user_data, bytes):
+                raise InvalidValue(
+                    "user data is bytes: encode text first, as in '#!/bin/sh'.encode()"
+                )
+            if len(self.user_data) > limits.USER_DATA_BYTES:
+                raise InvalidValue(
+                    f"user data has at most {limits.USER_DATA_BYTES} bytes, not {len(self.user_data)}"
+                )
+        if self.http_tokens not in ("optional", "required"):
+            raise InvalidValue(f"http_tokens is 'optional' or 'required', not {self.http_tokens!r}")
+        if not 1 <= self.http_hop_limit <= limits.METADATA_HOP_LIMIT_MAX:
+            raise InvalidValue(
+                f"the hop limit is 1 to {limits.METADATA_HOP_LIMIT_MAX}, not {self.http_hop_limit}"
+            )
+
+    def as_text(self) -> str:
+        """Return it in a form that is the same for the same request."""
+        values = attrs.asdict(self)
+        values["user_data"] = None if self.user_data is None else self.user_data.hex()
+        return json.dumps(values, sort_keys=True)
+
+
+def _same_launch(
+    launch: _Launch, client_token: str, request: str, instances: list[Instance]
+) -> list[Instance]:
+    if request != launch.as_text():
+        raise InvalidValue(
+            f"client token {client_token!r} was used for another launch; a new request needs a new token"
+        )
+    return instances
+
+
+def _size(instance: Instance) -> InstanceType:
+    return InstanceType(instance.type, instance.cpus, instance.memory_mib, instance.disk_gib)

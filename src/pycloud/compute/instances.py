@@ -1,0 +1,208 @@
+"""`InstanceStore`: the instances' records and the one table of what users may do with them when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from enum import StrEnum
+from ipaddress import IPv4Address
+from typing import Any
+
+import attrs
+from sqlalchemy import delete, or_, select, update
+
+from pycloud import limits
+from pycloud.compute.records import Instance, InstanceState
+from pycloud.errors import NotFound, WrongState
+from pycloud.ids import AccountId, InstanceId, NodeName, ReservationId
+from pycloud.state.database import Database
+from pycloud.state.schema import consoles, instances, reservations
+from pycloud.state.transaction import Transaction
+
+
+class Verb(StrEnum):
+    """What a user asks of an instance that exists."""
+
+    START = "start"
+    STOP = "stop"
+    REBOOT = "reboot"
+    TERMINATE = "terminate"
+
+
+_S = InstanceState
+TRANSITIONS: dict[tuple[Verb, InstanceState], InstanceState] = {
+    (Verb.START, _S.STOPPED): _S.PENDING,
+    (Verb.START, _S.PENDING): _S.PENDING,
+    (Verb.START, _S.RUNNING): _S.RUNNING,
+    (Verb.STOP, _S.PENDING): _S.STOPPING,
+    (Verb.STOP, _S.RUNNING): _S.STOPPING,
+    (Verb.STOP, _S.STOPPING): _S.STOPPING,
+    (Verb.STOP, _S.STOPPED): _S.STOPPED,
+    (Verb.REBOOT, _S.RUNNING): _S.RUNNING,
+    (Verb.TERMINATE, _S.PENDING): _S.SHUTTING_DOWN,
+    (Verb.TERMINATE, _S.RUNNING): _S.SHUTTING_DOWN,
+    (Verb.TERMINATE, _S.STOPPING): _S.SHUTTING_DOWN,
+    (Verb.TERMINATE, _S.STOPPED): _S.SHUTTING_DOWN,
+    (Verb.TERMINATE, _S.SHUTTING_DOWN): _S.SHUTTING_DOWN,
+    (Verb.TERMINATE, _S.TERMINATED): _S.TERMINATED,
+}
+"""Where each verb leads ("Instance lifecycle", EC2 user guide); what is not here is refused."""
+
+
+class InstanceStore:
+    """Instances by id. It knows what a verb means for a record; nothing of nodes or addresses."""
+
+    def __init__(self, state: Database) -> None:
+        self.state = state
+
+    def add(self, tx: Transaction, instance: Instance) -> None:
+        """Write a new instance."""
+        tx.execute(instances.insert().values(_row(instance)))
+        tx.record("instance.run", instance.id, f"{instance.type} on {instance.node}")
+
+    def find(
+        self, tx: Transaction, wanted: Iterable[InstanceId], *, account: AccountId | None = None
+    ) -> list[Instance]:
+        """Return the instances with these ids, in that order, locked. Raises `NotFound` for the
+        first that is not there."""
+        ids = list(dict.fromkeys(wanted))
+        query = select(instances).where(instances.c.id.in_(ids)).order_by(instances.c.id)
+        if account is not None:
+            query = query.where(instances.c.account == account)
+        found = {row.id: _instance(row) for row in tx.execute(tx.locked(query))}
+        for id_ in ids:
+            if id_ not in found:
+                raise NotFound("instance", id_)
+        return [found[id_] for id_ in ids]
+
+    def list(
+        self,
+        tx: Transaction,
+        *,
+        account: AccountId | None = None,
+        nodes: Sequence[NodeName] | None = None,
+    ) -> list[Instance]:
+        """Return the instances in the order of their launch."""
+        query = select(instances).order_by(instances.c.launched_at, instances.c.launch_index)
+        if account is not None:
+            query = query.where(instances.c.account == account)
+        if nodes is not None:
+            query = query.where(instances.c.node.in_(nodes))
+        return [_instance(row) for row in tx.execute(query)]
+
+    def at(self, tx: Transaction, address: IPv4Address) -> Instance | None:
+        """Return the instance that has `address` now."""
+        query = select(instances).where(
+            instances.c.address == str(address), instances.c.state != _S.TERMINATED
+        )
+        row = tx.execute(query).one_or_none()
+        return None if row is None else _instance(row)
+
+    def unsettled_nodes(self, tx: Transaction) -> set[NodeName]:
+        """Return the nodes on which something is still to be done."""
+        under_way = instances.c.state.in_([_S.PENDING, _S.STOPPING, _S.SHUTTING_DOWN])
+        restarting = (instances.c.state == _S.RUNNING) & (instances.c.seen_boot < instances.c.boot)
+        query = select(instances.c.node).where(or_(under_way, restarting)).distinct()
+        return {NodeName(name) for name in tx.execute(query).scalars()}
+
+    def want(self, tx: Transaction, instance: Instance, verb: Verb) -> Instance:
+        """Do what `verb` means for the record, and return it as it is then. Raises `WrongState`."""
+        to = TRANSITIONS.get((verb, instance.state))
+        if to is None:
+            raise WrongState(f"cannot {verb} {instance.id}: it is {instance.state}{_why(instance)}")
+        if to is instance.state and verb is not Verb.REBOOT:
+            return instance
+        again = verb in (Verb.START, Verb.REBOOT)
+        boot = instance.boot + 1 if again else instance.boot
+        changed = attrs.evolve(instance, state=to, boot=boot, reason=None, changed_at=tx.now)
+        if verb is Verb.START:
+            tx.execute(delete(consoles).where(consoles.c.instance_id == instance.id))
+        self.write(tx, changed)
+        tx.record(f"instance.{verb}", instance.id)
+        tx.nudge()
+        return changed
+
+    def write(self, tx: Transaction, instance: Instance) -> None:
+        """Write a changed instance."""
+        tx.execute(update(instances).where(instances.c.id == instance.id).values(_row(instance)))
+
+    def keep_console(self, tx: Transaction, id_: InstanceId, output: bytes) -> None:
+        """Keep the last words of a guest, in place of former ones."""
+        tx.execute(delete(consoles).where(consoles.c.instance_id == id_))
+        tail = output[-limits.CONSOLE_BYTES :]
+        tx.execute(consoles.insert().values(instance_id=id_, output=tail, taken_at=tx.now))
+
+    def kept_console(self, tx: Transaction, id_: InstanceId) -> bytes | None:
+        """Return the last words of a guest that is off."""
+        query = select(consoles.c.output).where(consoles.c.instance_id == id_)
+        output: bytes | None = tx.execute(query).scalar_one_or_none()
+        return output
+
+    def with_console(self, tx: Transaction) -> frozenset[InstanceId]:
+        """Return the ids of the instances whose last words are kept."""
+        return frozenset(map(InstanceId, tx.execute(select(consoles.c.instance_id)).scalars()))
+
+    def forget_old(self, tx: Transaction) -> int:
+        """Delete what was terminated longer ago than it stays visible, and return how many
+        instances that were."""
+        old = select(instances.c.id).where(
+            instances.c.state == _S.TERMINATED,
+            instances.c.changed_at < tx.now - timedelta(seconds=limits.TERMINATED_VISIBLE_S),
+        )
+        ids = list(tx.execute(old).scalars())
+        if ids:
+            tx.execute(delete(consoles).where(consoles.c.instance_id.in_(ids)))
+            tx.execute(delete(instances).where(instances.c.id.in_(ids)))
+            left = select(instances.c.reservation_id)
+            tx.execute(delete(reservations).where(reservations.c.id.not_in(left)))
+        return len(ids)
+
+    def reserve(
+        self,
+        tx: Transaction,
+        reservation: ReservationId,
+        account: AccountId,
+        client_token: str | None,
+        request: str,
+    ) -> None:
+        """Write a new reservation."""
+        tx.execute(
+            reservations.insert().values(
+                id=reservation,
+                account=account,
+                client_token=client_token,
+                request=request,
+                created_at=tx.now,
+            )
+        )
+
+    def by_token(
+        self, tx: Transaction, account: AccountId, client_token: str
+    ) -> tuple[str, list[Instance]] | None:
+        """Return the request that was made with `client_token`, and its instances."""
+        query = select(reservations).where(
+            reservations.c.account == account, reservations.c.client_token == client_token
+        )
+        row = tx.execute(query).one_or_none()
+        if row is None:
+            return None
+        made = select(instances).where(instances.c.reservation_id == row.id)
+        rows = tx.execute(made.order_by(instances.c.launch_index))
+        return row.request, [_instance(found) for found in rows]
+
+
+def _row(instance: Instance) -> dict[str, Any]:
+    values = attrs.asdict(instance)
+    values["address"] = None if instance.address is None else str(instance.address)
+    return values
+
+
+def _instance(row: Any) -> Instance:
+    values = dict(row._mapping)
+    values["state"] = InstanceState(row.state)
+    values["address"] = None if row.address is None else IPv4Address(row.address)
+    return Instance(**values)
+
+
+def _why(instance: Instance) -> str:
+    return f" ({instance.reason})" if instance.reason else ""

@@ -1,0 +1,69 @@
+"""Every limit of the product, with its reason. Values are facts that `docs/limits.md` repeats to
+users."""
+
+from __future__ import annotations
+
+from typing import Final
+
+NAME_CHARS: Final = 255
+"""Names of key pairs, images, nodes: AWS allows 255 ("CreateKeyPair"), and every column and tool
+bears it."""
+
+USER_DATA_BYTES: Final = 16 * 1024
+"""AWS: "User data is limited to 16 KB, in raw form, before it is base64-encoded"."""
+
+INSTANCES_PER_CALL: Final = 1000
+"""One launch is one transaction, so it must end soon; AWS's default is lower still."""
+
+PUBLIC_KEY_BYTES: Final = 16 * 1024
+"""An RSA-16384 key fits; what is longer is no key."""
+
+IMAGE_BYTES: Final = 64 * 1024**3
+"""Largest image: it is copied to each node that uses it."""
+
+KERNEL_BYTES: Final = 512 * 1024**2
+"""Largest kernel or ramdisk: QEMU loads them into the guest's memory."""
+
+CONSOLE_BYTES: Final = 64 * 1024
+"""Kept of a guest's console: AWS gives the last 64 KB ("GetConsoleOutput")."""
+
+STOP_GRACE_S: Final = 60
+"""A guest that ignores the power button this long is switched off: a full Linux needs 20–40 s under
+emulation."""
+
+TERMINATE_GRACE_S: Final = 10
+"""Termination gives less: its disk is thrown away anyway."""
+
+LAUNCH_TIMEOUT_S: Final = 15 * 60
+"""A launch that does not come to run in this time is given up with a reason: nothing stays pending
+for ever."""
+
+TERMINATED_VISIBLE_S: Final = 60 * 60
+"""AWS shows a terminated instance for about an hour."""
+
+JOURNAL_DAYS: Final = 90
+"""How long events are kept: AWS's CloudTrail shows 90 days."""
+
+LOOP_PERIOD_S: Final = 10
+"""At rest every node is looked at this often; drift is mended within one period."""
+
+TIDY_PERIOD_S: Final = 60
+"""How often old records and unneeded images are looked for."""
+
+BUSY_PERIOD_S: Final = 0.5
+"""While something is under way and no event tells of it."""
+
+BACKOFF_MAX_S: Final = 30
+"""A node that fails is asked again after 1, 2, 4 … s, but no later than this."""
+
+METADATA_HOP_LIMIT_MAX: Final = 64
+"""AWS: `HttpPutResponseHopLimit` is 1 to 64."""
+
+METADATA_TOKEN_MAX_S: Final = 6 * 60 * 60
+"""AWS: a metadata token lives six hours at most."""
+
+SUBNET_PREFIX_MIN: Final = 16
+"""AWS allows /16 to /28 ("Subnet sizing")."""
+
+SUBNET_PREFIX_MAX: Final = 28
+"""See `SUBNET_PREFIX_MIN`."""

@@ -1,0 +1,43 @@
+"""The values of the network room: subnets and wires."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+import attrs
+
+from pycloud.ids import InstanceId
+
+
+def mac_of(address: IPv4Address) -> str:
+    """Return the MAC address of the guest that has `address`.
+
+    It follows from the address (a locally administered prefix and the four bytes), so whoever gets
+    an address next gets
+    the same MAC: no DHCP lease and no neighbour entry can be stale.
+
+    >>> mac_of(IPv4Address("10.11.0.5"))
+    '0e:cd:0a:0b:00:05'
+    """
+    return "0e:cd:" + ":".join(f"{byte:02x}" for byte in address.packed)
+
+
+@attrs.frozen
+class Wire:
+    """One guest's network interface, as its node shall have it."""
+
+    id: InstanceId
+    address: IPv4Address
+    subnet: IPv4Network
+    gateway: IPv4Address
+    hostname: str
+
+    @property
+    def mac(self) -> str:
+        """The interface's MAC address, as `0e:cd:…`."""
+        return mac_of(self.address)
+
+    @property
+    def device(self) -> str:
+        """The name of the host's end: at most 15 bytes, guessable from the instance's id."""
+        return "pc" + self.id.removeprefix("i-")[:12]

@@ -1,0 +1,209 @@
+"""What SQLite and PostgreSQL share: opening, migrating, transactions and who is told of them."""
+
+from __future__ import annotations
+
+import abc
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from pycloud.clock import Clock, SystemClock
+from pycloud.errors import SchemaTooNew, StateBusy, StateError
+from pycloud.state.transaction import Transaction
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Leadership(abc.ABC):
+    """The right to turn the loop; held by one process at a time, and lost with it."""
+
+    @abc.abstractmethod
+    def held(self) -> bool:
+        """Tell whether it is still ours."""
+
+    @abc.abstractmethod
+    def release(self) -> None:
+        """Let another process have it."""
+
+
+class Database(abc.ABC):
+    """A state: `open()` it, or use it as a context manager, before the first transaction.
+
+    Opening brings the schema to this version. Raises `SchemaTooNew` for a state that a newer
+    pycloud wrote, `StateError` for
+    anything that is not a pycloud state.
+    """
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self._engine: Engine | None = None
+        self._listeners: list[Callable[[], None]] = []
+        self._opened = 0
+        self._lock = threading.Lock()
+
+    # What a database must say of itself
+
+    @abc.abstractmethod
+    def _make_engine(self) -> Engine:
+        """Return the engine; no connection is made yet."""
+
+    @abc.abstractmethod
+    def _begin(self, connection: Connection, *, reading: bool) -> None:
+        """Begin a transaction that sees one snapshot, or one that may write."""
+
+    @abc.abstractmethod
+    @contextmanager
+    def _migrating(self, connection: Connection) -> Iterator[None]:
+        """Keep other processes from migrating at the same time."""
+
+    @abc.abstractmethod
+    def _announce(self, connection: Connection) -> None:
+        """Let other processes know, when this transaction commits, that the loop has work."""
+
+    @abc.abstractmethod
+    def watch(self, on_change: Callable[[], None]) -> Callable[[], None]:
+        """Call `on_change`, from a thread, when another process nudges; the result ends that."""
+
+    @abc.abstractmethod
+    def lead(self, name: str) -> Leadership | None:
+        """Return the leadership called `name`, or None if another holds it."""
+
+    # What they share
+
+    def open(self) -> Self:
+        """Connect and migrate. May be called again; each call wants its `close`."""
+        with self._lock:
+            if self._opened == 0:
+                self._engine = self._make_engine()
+                try:
+                    self._migrate()
+                except BaseException:
+                    self._engine.dispose()
+                    self._engine = None
+                    raise
+            self._opened += 1
+        return self
+
+    def close(self) -> None:
+        """Disconnect, once as many have closed it as have opened it."""
+        with self._lock:
+            if self._opened == 0:
+                return
+            self._opened -= 1
+            if self._opened == 0 and self._engine is not None:
+                self._engine.dispose()
+                self._engine = None
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def engine(self) -> Engine:
+        """The SQLAlchemy engine. Raises `StateError` before `open()`."""
+        if self._engine is None:
+            raise StateError("the state is not open: use `with state:` or call open() first")
+        return self._engine
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Decide something: everything in the block is committed, durably, or nothing is.
+
+        Raises `StateBusy` if another process holds the database for too long, or wins a conflict.
+        """
+        with self._connected() as connection:
+            self._begin(connection, reading=False)
+            tx = Transaction(connection, self.clock.now(), writes=True)
+            try:
+                yield tx
+                if tx.nudged:
+                    self._announce(connection)
+                connection.commit()
+            except BaseException:
+                connection.rollback()
+                raise
+        if tx.nudged:
+            for listener in list(self._listeners):
+                listener()
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """Read one consistent snapshot, without holding up those who write."""
+        with self._connected() as connection:
+            self._begin(connection, reading=True)
+            try:
+                yield Transaction(connection, self.clock.now(), writes=False)
+            finally:
+                connection.rollback()
+
+    def subscribe(self, on_nudge: Callable[[], None]) -> Callable[[], None]:
+        """Call `on_nudge` after each commit of this process that nudged; the result ends that."""
+        self._listeners.append(on_nudge)
+
+        def unsubscribe() -> None:
+            if on_nudge in self._listeners:
+                self._listeners.remove(on_nudge)
+
+        return unsubscribe
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(self.engine.connect())
+                yield connection
+            except OperationalError as error:
+                raise StateBusy(
+                    f"the database did not take the transaction: {error.orig}"
+                ) from error
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    raise StateBusy(f"the database went away: {error.orig}") from error
+                raise
+
+    def _migrate(self) -> None:
+        from alembic import command
+        from alembic.runtime.migration import MigrationContext
+        from alembic.script import ScriptDirectory
+
+        config = self._alembic()
+        scripts = ScriptDirectory.from_config(config)
+        with self.engine.connect() as connection, self._migrating(connection):
+            present = MigrationContext.configure(connection).get_current_revision()
+            known = {script.revision for script in scripts.walk_revisions()}
+            if present is not None and present not in known:
+                raise SchemaTooNew(
+                    f"the state has schema {present}, which this version of pycloud does not know "
+                    f"(it knows up to {scripts.get_current_head()}): use the newer pycloud that wrote it"
+                )
+            if present is None and inspect(connection).get_table_names():
+                raise StateError(
+                    "the database holds tables that are not pycloud's: use an empty one"
+                )
+            if present != scripts.get_current_head():
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+
+    @staticmethod
+    def _alembic() -> Config:
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+        return config

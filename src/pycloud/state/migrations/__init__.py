@@ -1,0 +1,1 @@
+"""The way from an older schema to this one, step by step (Alembic)."""

@@ -1,0 +1,224 @@
+"""The tables, as the newest migration leaves them. Each is owned by one store; the comment names
+it."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from pycloud.state.columns import Instant
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _account() -> Column[str]:
+    return Column("account", String(12), ForeignKey("accounts.id"), nullable=False)
+
+
+# identity/accounts.py
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("created_at", Instant, nullable=False),
+)
+
+# state/journal.py
+journal = Table(
+    "journal",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("at", Instant, nullable=False, index=True),
+    Column("event", String(64), nullable=False),
+    Column("subject", String(64), nullable=False, index=True),
+    Column("detail", Text, nullable=False),
+)
+
+# network/addresses.py
+pools = Table(
+    "pools",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("network", String(18), nullable=False),
+    Column("prepared", BigInteger, nullable=False),  # addresses below this one have rows
+)
+addresses = Table(
+    "addresses",
+    metadata,
+    Column("pool", String(255), ForeignKey("pools.name"), primary_key=True),
+    Column("address", BigInteger, primary_key=True),
+    Column("holder", String(64)),
+    Column(
+        "freed", BigInteger, nullable=False
+    ),  # orders re-use: the one that rests longest goes first
+    Index(None, "pool", "holder", "freed", "address"),
+)
+
+# compute/keypairs.py
+key_pairs = Table(
+    "key_pairs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    _account(),
+    Column("name", String(255), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("fingerprint", String(128), nullable=False),
+    Column("public_key", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("account", "name"),
+)
+
+# storage/buckets.py
+buckets = Table(
+    "buckets",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    _account(),
+    Column("created_at", Instant, nullable=False),
+)
+objects = Table(
+    "objects",
+    metadata,
+    Column("bucket", String(63), ForeignKey("buckets.name"), primary_key=True),
+    Column(
+        "key", LargeBinary(1024), primary_key=True
+    ),  # bytes: no collation may fold or order keys
+    Column("blob", String(64), nullable=False, unique=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("etag", String(64), nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+# compute/images.py
+images = Table(
+    "images",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    _account(),
+    Column("kind", String(16), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("format", String(16), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("virtual_size_bytes", BigInteger, nullable=False),
+    Column("kernel_id", String(32)),
+    Column("ramdisk_id", String(32)),
+    Column("kernel_args", Text, nullable=False),
+    Column("bucket", String(63), nullable=False),
+    Column("key", LargeBinary(1024), nullable=False),
+    Column("registered", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("account", "name"),
+)
+
+# compute/types.py: what differs from the defaults
+instance_types = Table(
+    "instance_types",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("cpus", Integer, nullable=False),
+    Column("memory_mib", Integer, nullable=False),
+    Column("disk_gib", Integer, nullable=False),
+    Column("removed", Boolean, nullable=False),
+)
+
+# compute/scheduler.py
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("zone", String(255), nullable=False),
+    Column("position", Integer, nullable=False),  # the order in which they joined
+    Column("cpus", Integer, nullable=False),
+    Column("memory_mib", BigInteger, nullable=False),
+    Column("disk_gib", BigInteger, nullable=False),
+    Column("used_cpus", Integer, nullable=False),
+    Column("used_memory_mib", BigInteger, nullable=False),
+    Column("used_disk_gib", BigInteger, nullable=False),
+    Column("problem", Text),
+    Column("host_boot", String(64), nullable=False),
+)
+claims = Table(
+    "claims",
+    metadata,
+    Column("holder", String(64), primary_key=True),
+    Column("node", String(255), ForeignKey("nodes.name"), nullable=False, index=True),
+    Column("cpus", Integer, nullable=False),
+    Column("memory_mib", BigInteger, nullable=False),
+    Column("disk_gib", BigInteger, nullable=False),
+)
+placements = Table(
+    "placements",
+    metadata,
+    Column("policy", String(64), primary_key=True),
+    Column("last_position", Integer, nullable=False),
+)
+
+# compute/instances.py
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    _account(),
+    Column("client_token", String(64)),
+    Column("request", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("account", "client_token"),
+)
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    _account(),
+    Column("reservation_id", String(32), ForeignKey("reservations.id"), nullable=False),
+    Column("launch_index", Integer, nullable=False),
+    Column("image_id", String(32), ForeignKey("images.id"), nullable=False),
+    Column("kernel_id", String(32)),
+    Column("ramdisk_id", String(32)),
+    Column("type", String(255), nullable=False),
+    Column("cpus", Integer, nullable=False),
+    Column("memory_mib", Integer, nullable=False),
+    Column("disk_gib", Integer, nullable=False),
+    Column("key_name", String(255)),
+    Column("public_key", Text),
+    Column("user_data", LargeBinary),
+    Column("http_tokens", String(16), nullable=False),
+    Column("http_hop_limit", Integer, nullable=False),
+    Column("node", String(255), ForeignKey("nodes.name"), nullable=False, index=True),
+    Column("zone", String(255), nullable=False),
+    Column("address", String(15)),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),
+    Column("boot", Integer, nullable=False),
+    Column("seen_boot", Integer, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("launched_at", Instant, nullable=False),
+    Index(None, "state"),
+    Index(None, "address"),
+)
+consoles = Table(
+    "consoles",
+    metadata,
+    Column("instance_id", String(32), ForeignKey("instances.id"), primary_key=True),
+    Column("output", LargeBinary, nullable=False),
+    Column("taken_at", Instant, nullable=False),
+)

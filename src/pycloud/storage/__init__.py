@@ -1,0 +1,1 @@
+"""Bytes: buckets of objects, and the disks of guests."""

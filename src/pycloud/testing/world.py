@@ -1,0 +1,211 @@
+"""`SimWorld`: simulated hosts under a real state, with a clock that stands still and a process that can die at any boundary.
+
+A boundary is the moment before or after anything that outlives the process: a driver's call, a commit. `crash_at(n)` lets the process die at the
+n-th one from now; `restart()` is the next process on the same hosts and the same state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+
+from pycloud.clock import Clock, ManualClock
+from pycloud.cloud import CloudController
+from pycloud.compute.hypervisor import Power
+from pycloud.compute.images import ImageRegistry
+from pycloud.compute.policies import Policy
+from pycloud.compute.records import Instance, InstanceState
+from pycloud.compute.scheduler import ClusterScheduler
+from pycloud.drivers.files import FileBlobs
+from pycloud.drivers.sim import SimHost, sim_node
+from pycloud.errors import NotSettled
+from pycloud.ids import DiskId
+from pycloud.network.addresses import IPPool
+from pycloud.state.database import Database
+from pycloud.state.postgres import PostgresState
+from pycloud.state.schema import claims
+from pycloud.state.sqlite import SQLiteState
+from pycloud.state.transaction import Transaction
+from pycloud.storage.buckets import BucketStore
+from pycloud.testing.images import SimImages, register_sim_images
+
+
+class ProcessDiedError(BaseException):
+    """The simulated process died here. Not an `Exception`: nothing in the process may catch it."""
+
+
+class SimWorld:
+    """Hosts, a state below `directory`, and one controller process at a time.
+
+    >>> from pathlib import Path
+    >>> with SimWorld(Path("."), nodes=2) as world:
+    ...     [instance] = world.cloud.run_instances(world.images.machine.id)
+    ...     world.settle()
+    ...     world.check_at_rest()
+    ...     world.cloud.describe_instances()[0].state.value
+    'running'
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        nodes: int = 2,
+        network: str = "10.11.0.0/16",
+        policy: Policy | None = None,
+        postgres_url: str | None = None,
+        **host: Any,
+    ) -> None:
+        self.directory = directory
+        self.network = network
+        self.policy = policy
+        self.postgres_url = postgres_url
+        self.clock = ManualClock()
+        self.boundaries: list[str] = []
+        self._crash_at: int | None = None
+        self._dead = False
+        self.hosts = {
+            f"node{number}": SimHost(boundary=self.boundary, **host)
+            for number in range(1, nodes + 1)
+        }
+        self.cloud: CloudController = self._process()
+        self.images: SimImages
+
+    def __enter__(self) -> SimWorld:
+        self.cloud.open()
+        self.images = register_sim_images(self.cloud.images, self.directory)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.cloud.close()
+
+    def crash_at(self, n: int) -> None:
+        """Let the process die at the `n`-th boundary from now, counted from 0."""
+        self._crash_at = len(self.boundaries) + n
+
+    def boundary(self, what: str) -> None:
+        """Pass a boundary, or die at it. The dead pass none."""
+        if self._dead or self._crash_at == len(self.boundaries):
+            self._dead = True
+            raise ProcessDiedError(what)
+        self.boundaries.append(what)
+
+    def restart(self) -> None:
+        """End the process, as the kernel would, and start the next one on the same state."""
+        self._dead = True
+        self.cloud.close()
+        self._dead, self._crash_at = False, None
+        self.cloud = self._process()
+        self.cloud.open()
+
+    def settle(self, turns: int = 40) -> None:
+        """Turn the loop, time passing, until everything is settled. Raises `NotSettled`."""
+        for _ in range(turns):
+            self.cloud.tick()
+            unsettled = [one for one in self.cloud.describe_instances() if not one.settled]
+            if not unsettled:
+                # Once more: what was decided in the last turn about settled ones is carried out too.
+                self.cloud.tick()
+                self.cloud.tick()
+                return
+            self.clock.advance(seconds=5)
+        raise NotSettled(f"after {turns} turns still under way: {unsettled}")
+
+    def check_at_rest(self) -> None:
+        """Assert that the hosts hold just what the rows say, and that every claim and address is accounted for."""
+        instances = self.cloud.describe_instances()
+        for instance in instances:
+            self._check_instance(instance)
+        alive = {one.id: one for one in instances if one.state is not InstanceState.TERMINATED}
+        for name, host in self.hosts.items():
+            here = {id_ for id_, one in alive.items() if one.node == name}
+            assert set(host.domains) <= here, f"leaked domains on {name}"
+            assert set(host.wires) <= here, f"leaked wires on {name}"
+            guests = {disk for disk in host.disks if disk.startswith("i-")}
+            assert guests <= here, f"leaked disks on {name}"
+        held = {str(address): holder for address, holder in self.cloud.addresses.held().items()}
+        assert held == {str(one.address): one.id for one in alive.values()}, "addresses"
+        self._check_claims(alive)
+
+    def _check_instance(self, instance: Instance) -> None:
+        host = self.hosts[instance.node]
+        domain = host.domains.get(instance.id)
+        on = domain is not None and domain.power is Power.ON
+        assert on == (instance.state is InstanceState.RUNNING), f"{instance} but {domain}"
+        assert (instance.id in host.wires) == on, f"wire of {instance}"
+        has_disk = DiskId(instance.id) in host.disks
+        if instance.state in (InstanceState.RUNNING, InstanceState.TERMINATED):
+            assert has_disk == on, f"disk of {instance}"
+        if domain is not None and on:
+            assert domain.boot == instance.boot, f"{instance} but {domain}"
+
+    def _check_claims(self, alive: dict[Any, Instance]) -> None:
+        totals = select(
+            claims.c.node, func.sum(claims.c.cpus), func.sum(claims.c.memory_mib)
+        ).group_by(claims.c.node)
+        with self.cloud.state.reading() as tx:
+            claimed = {node: (cpus, memory) for node, cpus, memory in tx.execute(totals)}
+            holders = set(tx.execute(select(claims.c.holder)).scalars())
+        assert holders == set(alive), "claims"
+        for room in self.cloud.describe_nodes():
+            running = [
+                one
+                for one in alive.values()
+                if one.node == room.name and one.state is InstanceState.RUNNING
+            ]
+            used = (sum(one.cpus for one in running), sum(one.memory_mib for one in running))
+            assert used == (room.used_cpus, room.used_memory_mib), f"room of {room}"
+            assert used == claimed.get(room.name, (0, 0)), f"claims of {room}"
+            assert room.used_memory_mib <= room.memory_mib, f"{room} is overfull"
+
+    def _process(self) -> CloudController:
+        state = self._state()
+        buckets = BucketStore(state, FileBlobs(self.directory / "blobs"))
+        nodes = [sim_node(name, host) for name, host in self.hosts.items()]
+        return CloudController(
+            state,
+            scheduler=ClusterScheduler(state, nodes, policy=self.policy),
+            addresses=IPPool(state, self.network),
+            images=ImageRegistry(state, buckets),
+            background=False,
+            workers=1,
+        )
+
+    def _state(self) -> Database:
+        if self.postgres_url is not None:
+            return _MortalPostgres(self.postgres_url, self.clock, self.boundary)
+        return _MortalSQLite(self.directory / "cloud.db", self.clock, self.boundary)
+
+
+class _MortalSQLite(SQLiteState):
+    """SQLite, with a boundary on both sides of each commit."""
+
+    def __init__(self, path: Path, clock: Clock, boundary: Callable[[str], None]) -> None:
+        super().__init__(path, clock=clock)
+        self._boundary = boundary
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        with super().transaction() as tx:
+            yield tx
+            self._boundary("before commit")
+        self._boundary("after commit")
+
+
+class _MortalPostgres(PostgresState):
+    """PostgreSQL, with a boundary on both sides of each commit."""
+
+    def __init__(self, url: str, clock: Clock, boundary: Callable[[str], None]) -> None:
+        super().__init__(url, clock=clock)
+        self._boundary = boundary
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        with super().transaction() as tx:
+            yield tx
+            self._boundary("before commit")
+        self._boundary("after commit")
