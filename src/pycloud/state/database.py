@@ -47,6 +47,7 @@ class Database(abc.ABC):
         self.clock: Clock = clock or SystemClock()
         self._engine: Engine | None = None
         self._listeners: list[Callable[[], None]] = []
+        self._leaderships: list[Leadership] = []
         self._opened = 0
         self._lock = threading.Lock()
 
@@ -74,7 +75,7 @@ class Database(abc.ABC):
         """Call `on_change`, from a thread, when another process nudges; the result ends that."""
 
     @abc.abstractmethod
-    def lead(self, name: str) -> Leadership | None:
+    def _lead(self, name: str) -> Leadership | None:
         """Return the leadership called `name`, or None if another holds it."""
 
     # What they share
@@ -100,6 +101,8 @@ class Database(abc.ABC):
                 return
             self._opened -= 1
             if self._opened == 0 and self._engine is not None:
+                while self._leaderships:
+                    self._leaderships.pop().release()
                 self._engine.dispose()
                 self._engine = None
 
@@ -151,6 +154,13 @@ class Database(abc.ABC):
                 yield Transaction(connection, self.clock.now(), writes=False)
             finally:
                 connection.rollback()
+
+    def lead(self, name: str) -> Leadership | None:
+        """Return the leadership called `name`, or None if another holds it. It ends with the state at the latest."""
+        leadership = self._lead(name)
+        if leadership is not None:
+            self._leaderships.append(leadership)
+        return leadership
 
     def subscribe(self, on_nudge: Callable[[], None]) -> Callable[[], None]:
         """Call `on_nudge` after each commit of this process that nudged; the result ends that."""

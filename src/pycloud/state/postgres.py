@@ -76,7 +76,7 @@ class PostgresState(Database):
 
         return stop
 
-    def lead(self, name: str) -> Leadership | None:
+    def _lead(self, name: str) -> Leadership | None:
         """Take an advisory lock on a connection of its own; the server gives it back when that
         connection ends."""
         connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")

@@ -84,7 +84,7 @@ class SQLiteState(Database):
 
         return stop
 
-    def lead(self, name: str) -> Leadership | None:
+    def _lead(self, name: str) -> Leadership | None:
         """Lock a file beside the database; the kernel unlocks it when the process ends, however it
         ends."""
         file = os.open(f"{self.path}.{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)

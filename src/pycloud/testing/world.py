@@ -72,7 +72,7 @@ class SimWorld:
             f"node{number}": SimHost(boundary=self.boundary, **host)
             for number in range(1, nodes + 1)
         }
-        self.cloud: CloudController = self._process()
+        self.cloud: CloudController = self.another_process()
         self.images: SimImages
 
     def __enter__(self) -> SimWorld:
@@ -99,7 +99,7 @@ class SimWorld:
         self._dead = True
         self.cloud.close()
         self._dead, self._crash_at = False, None
-        self.cloud = self._process()
+        self.cloud = self.another_process()
         self.cloud.open()
 
     def settle(self, turns: int = 40) -> None:
@@ -162,7 +162,8 @@ class SimWorld:
             assert used == claimed.get(room.name, (0, 0)), f"claims of {room}"
             assert room.used_memory_mib <= room.memory_mib, f"{room} is overfull"
 
-    def _process(self) -> CloudController:
+    def another_process(self) -> CloudController:
+        """Return one more controller, not open yet, for the same hosts and the same state."""
         state = self._state()
         buckets = BucketStore(state, FileBlobs(self.directory / "blobs"))
         nodes = [sim_node(name, host) for name, host in self.hosts.items()]
