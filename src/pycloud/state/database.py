@@ -156,7 +156,8 @@ class Database(abc.ABC):
                 connection.rollback()
 
     def lead(self, name: str) -> Leadership | None:
-        """Return the leadership called `name`, or None if another holds it. It ends with the state at the latest."""
+        """Return the leadership called `name`, or None if another holds it. It ends with the state
+        at the latest."""
         leadership = self._lead(name)
         if leadership is not None:
             self._leaderships.append(leadership)

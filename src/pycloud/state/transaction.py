@@ -27,9 +27,11 @@ class Transaction:
         return self._connection.execute(statement, rows)
 
     def locked(self, query: Select[Any], *, read: bool = False, skip: bool = False) -> Select[Any]:
-        """Return `query` so that it locks what it finds until the commit, or just reads it where nothing is written.
+        """Return `query` so that it locks what it finds until the commit, or just reads it where
+        nothing is written.
 
-        With `read`, others may lock it so too; with `skip`, rows that others have locked are passed over.
+        With `read`, others may lock it so too; with `skip`, rows that others have locked are passed
+        over.
         """
         return query.with_for_update(read=read, skip_locked=skip) if self.writes else query
 
