@@ -3,9 +3,11 @@ transaction for each verb."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from ipaddress import IPv4Address
 from types import TracebackType
 from typing import Self
@@ -25,6 +27,7 @@ from pycloud.ids import ADMIN_ACCOUNT, AccountId, ImageId, InstanceId, NodeName,
 from pycloud.loop import Loop
 from pycloud.metadata import InstanceMetadata
 from pycloud.network.addresses import IPPool
+from pycloud.network.records import mac_of
 from pycloud.state.database import Database
 from pycloud.state.transaction import Transaction
 from pycloud.storage.buckets import BucketStore
@@ -103,7 +106,7 @@ class CloudController:
             stack.callback(self.state.close)
             for node in self.scheduler.nodes.values():
                 node.check(self.addresses.network)
-                stack.callback(node.watch(self._loop.nudge))
+                stack.callback(node.watch(partial(self._loop.nudge, node.name)))
             self.scheduler.open()
             stack.callback(self.state.subscribe(self._loop.nudge))
             stack.callback(self.state.watch(self._loop.nudge))
@@ -265,7 +268,10 @@ class CloudController:
         """Return what the metadata service tells the guest at `address`; None if there is none."""
         with self.state.reading() as tx:
             instance = self.instances.at(tx, address)
-        return None if instance is None else self._metadata_of(instance)
+            if instance is None:
+                return None
+            image = self.images.known(tx, instance.image_id)
+        return self._metadata_of(instance, image)
 
     # Behind the verbs
 
@@ -282,7 +288,7 @@ class CloudController:
             tx, kind, ids, least=launch.min_count, node=launch.node, zone=launch.zone
         )
         reservation = ReservationId(mint("r"))
-        self.instances.reserve(tx, reservation, launch.account, client_token, launch.as_text())
+        self.instances.reserve(tx, reservation, launch.account, client_token, launch.digest())
         launched = []
         for index, (id_, room) in enumerate(zip(ids, rooms, strict=False)):
             instance = Instance(
@@ -344,8 +350,32 @@ class CloudController:
         with self.state.transaction() as tx:
             return [act(tx, instance) for instance in self.instances.find(tx, ids, account=account)]
 
-    def _metadata_of(self, instance: Instance) -> InstanceMetadata:
-        raise NotImplementedError
+    def _metadata_of(self, instance: Instance, image: Image) -> InstanceMetadata:
+        address = IPv4Address(str(instance.address))
+        return InstanceMetadata(
+            instance_id=instance.id,
+            account=instance.account,
+            reservation_id=instance.reservation_id,
+            launch_index=instance.launch_index,
+            image_id=instance.image_id,
+            kernel_id=instance.kernel_id,
+            ramdisk_id=instance.ramdisk_id,
+            manifest_path=f"{image.bucket}/{image.key}",
+            type=instance.type,
+            address=address,
+            mac=mac_of(address),
+            subnet=str(self.addresses.network),
+            hostname=instance.hostname,
+            domain=self.domain,
+            zone=instance.zone,
+            region=self.region,
+            key_name=instance.key_name,
+            public_key=instance.public_key,
+            user_data=instance.user_data,
+            launched_at=instance.launched_at,
+            http_tokens=instance.http_tokens,
+            http_hop_limit=instance.http_hop_limit,
+        )
 
 
 @attrs.frozen
@@ -389,17 +419,17 @@ class _Launch:
                 f"the hop limit is 1 to {limits.METADATA_HOP_LIMIT_MAX}, not {self.http_hop_limit}"
             )
 
-    def as_text(self) -> str:
-        """Return it in a form that is the same for the same request."""
+    def digest(self) -> str:
+        """Return what is the same for the same request."""
         values = attrs.asdict(self)
         values["user_data"] = None if self.user_data is None else self.user_data.hex()
-        return json.dumps(values, sort_keys=True)
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _same_launch(
     launch: _Launch, client_token: str, request: str, instances: list[Instance]
 ) -> list[Instance]:
-    if request != launch.as_text():
+    if request != launch.digest():
         raise InvalidValue(
             f"client token {client_token!r} was used for another launch; a new request needs a new token"
         )

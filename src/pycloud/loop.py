@@ -38,6 +38,9 @@ from pycloud.state.database import Database, Leadership
 from pycloud.state.schema import journal
 from pycloud.state.transaction import Transaction
 
+_LOOK_EVERY_S = 0.05
+"""How often `settle` looks, besides whenever the loop tells of something."""
+
 _log = logging.getLogger("pycloud.loop")
 
 
@@ -66,6 +69,8 @@ class Loop:
         self._wake = threading.Condition()
         self._nudges = 0
         self._rounds = 0
+        self._round_wanted = False
+        self._stirred: set[NodeName] = set()
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._failures: dict[NodeName, int] = {}
@@ -74,9 +79,11 @@ class Loop:
 
     # What others call
 
-    def nudge(self) -> None:
-        """Wake the loop: there may be something to do."""
+    def nudge(self, node: NodeName | None = None) -> None:
+        """Wake the loop: there may be something to do, on `node` though its records are settled."""
         with self._wake:
+            if node is not None:
+                self._stirred.add(node)
             self._nudges += 1
             self._wake.notify_all()
 
@@ -98,12 +105,11 @@ class Loop:
         under way."""
         deadline = time.monotonic() + timeout_s
         first = self._rounds
+        self._round_wanted = True
+        self.nudge()
         while True:
-            before = self._nudges
             if self._thread is None:
                 self.tick()
-            else:
-                self.nudge()
             pending = self._under_way()
             if not pending and (self._rounds > first or self._leadership is None):
                 return
@@ -113,8 +119,7 @@ class Loop:
                     f"after {timeout_s:g} s still under way: {'; '.join(pending) or 'a turn'}"
                 )
             with self._wake:
-                if self._nudges == before or self._thread is not None:
-                    self._wake.wait(min(left_s, 0.05))
+                self._wake.wait(min(left_s, _LOOK_EVERY_S))
 
     def lead(self) -> bool:
         """Tell whether this process turns the loop; take the place if it is free."""
@@ -147,9 +152,10 @@ class Loop:
     def _run(self) -> None:
         due, heard = 0.0, -1
         while not self._stopping:
-            round_due = time.monotonic() >= due
+            round_due = time.monotonic() >= due or self._round_wanted
             try:
                 if round_due:
+                    self._round_wanted = False
                     self.tick()
                     due = time.monotonic() + limits.LOOP_PERIOD_S
                 busy = self._turn_unsettled()
@@ -176,10 +182,12 @@ class Loop:
         with self._turning:
             if not self.lead():
                 return True  # to take over within a busy period once the place is free
+            with self._wake:
+                stirred, self._stirred = self._stirred, set()
             with self.state.reading() as tx:
                 unsettled = self.instances.unsettled_nodes(tx)
             now = time.monotonic()
-            ready = [name for name in self.scheduler.nodes if name in unsettled]
+            ready = [name for name in self.scheduler.nodes if name in unsettled | stirred]
             self._turn([name for name in ready if self._not_before.get(name, 0) <= now])
         return bool(unsettled)
 

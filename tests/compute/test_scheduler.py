@@ -129,9 +129,10 @@ def test_at_least_as_many_as_asked_for_or_none(state: Database) -> None:
         scheduler.claim(tx, SMALL, ["f"])
     for holder in "abc":
         scheduler.release(holder)
-    with pytest.raises(NoRoom, match=r"no room for 4 × .*, room for 3 only"), (
-        state.transaction()
-    ) as tx:
+    with (
+        pytest.raises(NoRoom, match=r"no room for 4 × .*, room for 3 only"),
+        state.transaction() as tx,
+    ):
         scheduler.claim(tx, SMALL, list("abcde"), least=4)
     assert scheduler.capacity([SMALL])["m1.small"].free == 3
 

@@ -1,6 +1,8 @@
-"""What a file is, by its content and never by its name. Pure: it reads a stream and opens nothing else.
+"""What a file is, by its content and never by its name. Pure: it reads a stream and opens nothing
+else.
 
-A qcow2 image is refused if it names another file: a guest that could choose its backing file could read the host's.
+A qcow2 image is refused if it names another file: a guest that could choose its backing file could
+read the host's.
 Sources: "The Linux/x86 Boot Protocol" (kernel.org), "Qcow2 Image File Format" (QEMU).
 """
 
@@ -59,7 +61,8 @@ class ImageFacts:
 
 
 def inspect(stream: BinaryIO) -> ImageFacts:
-    """Say what the seekable `stream` is. Raises `InvalidValue` if it is nothing that can be an image."""
+    """Say what the seekable `stream` is. Raises `InvalidValue` if it is nothing that can be an
+    image."""
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     head = stream.read(_HEAD)
@@ -77,7 +80,8 @@ def inspect(stream: BinaryIO) -> ImageFacts:
 
 
 def require(facts: ImageFacts, kind: ImageKind) -> None:
-    """Raise `InvalidValue` unless the file can serve as an image of `kind`, and is not too large for it."""
+    """Raise `InvalidValue` unless the file can serve as an image of `kind`, and is not too large
+    for it."""
     if facts.kind is not kind:
         raise InvalidValue(f"this is a {facts.what}, not a {kind} image")
     largest = limits.IMAGE_BYTES if kind is ImageKind.MACHINE else limits.KERNEL_BYTES

@@ -137,10 +137,15 @@ class ImageRegistry:
     def open(self, image: ImageId) -> BinaryIO:
         """Open the bytes of an image, registered or not; the caller closes. Raises `NotFound`."""
         with self.state.reading() as tx:
-            row = tx.execute(select(images).where(images.c.id == image)).one_or_none()
+            record = self.known(tx, image)
+        return self.buckets.get(record.bucket, record.key)
+
+    def known(self, tx: Transaction, image: ImageId) -> Image:
+        """Return an image, registered or not, whoever's it is. Raises `NotFound`."""
+        row = tx.execute(select(images).where(images.c.id == image)).one_or_none()
         if row is None:
             raise NotFound("image", image)
-        return self.buckets.get(row.bucket, row.key.decode())
+        return _image(row)
 
     def needed(self, tx: Transaction) -> dict[ImageId, Image]:
         """Return the images that nodes may keep: those registered, and those that instances use."""

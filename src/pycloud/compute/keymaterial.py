@@ -1,6 +1,8 @@
-"""Key material: what a key pair is made of. Pure functions; a private key only ever leaves as a return value.
+"""Key material: what a key pair is made of. Pure functions; a private key only ever leaves as a
+return value.
 
-Forms and fingerprints are those of AWS ("CreateKeyPair", "ImportKeyPair", "Verify the fingerprint of your key pair").
+Forms and fingerprints are those of AWS ("CreateKeyPair", "ImportKeyPair", "Verify the fingerprint
+of your key pair").
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ class GeneratedKey(ImportedKey):
 
 
 def generate(kind: KeyKind) -> GeneratedKey:
-    """Make a key: RSA (2048 bits, PKCS#1 PEM) or ED25519 (OpenSSH PEM). Raises `InvalidValue` for another kind.
+    """Make a key: RSA (2048 bits, PKCS#1 PEM) or ED25519 (OpenSSH PEM). Raises `InvalidValue` for
+    another kind.
 
     >>> generate("ed25519").public_key.split()[0]
     'ssh-ed25519'
@@ -68,7 +71,8 @@ def generate(kind: KeyKind) -> GeneratedKey:
 
 
 def read_public(data: bytes | str) -> ImportedKey:
-    """Read a public key in OpenSSH, PEM or RFC 4716 form. Raises `InvalidValue`; its text never repeats the material."""
+    """Read a public key in OpenSSH, PEM or RFC 4716 form. Raises `InvalidValue`; its text never
+    repeats the material."""
     from cryptography.hazmat.primitives import serialization as forms
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
@@ -77,23 +81,29 @@ def read_public(data: bytes | str) -> ImportedKey:
     if not isinstance(key, RSAPublicKey):
         return ImportedKey("ed25519", line, _openssh_fingerprint(line))
     if key.key_size < _RSA_BITS_MIN:
-        raise InvalidValue(f"an RSA key has at least {_RSA_BITS_MIN} bits; this one has {key.key_size}")
+        raise InvalidValue(
+            f"an RSA key has at least {_RSA_BITS_MIN} bits; this one has {key.key_size}"
+        )
     der = key.public_bytes(forms.Encoding.DER, forms.PublicFormat.SubjectPublicKeyInfo)
-    return ImportedKey(
-        "rsa", line, _colons(hashlib.md5(der, usedforsecurity=False).hexdigest())
-    )
+    return ImportedKey("rsa", line, _colons(hashlib.md5(der, usedforsecurity=False).hexdigest()))
 
 
 def _text_of(data: bytes | str) -> str:
     if len(data) > limits.PUBLIC_KEY_BYTES:
-        raise InvalidValue(f"a public key has at most {limits.PUBLIC_KEY_BYTES} bytes, not {len(data)}")
+        raise InvalidValue(
+            f"a public key has at most {limits.PUBLIC_KEY_BYTES} bytes, not {len(data)}"
+        )
     try:
         text = data if isinstance(data, str) else data.decode("ascii")
         text.encode("ascii")
     except UnicodeError:
-        raise InvalidValue(f"not a public key: it is not plain text; right would be {_FORMS}") from None
+        raise InvalidValue(
+            f"not a public key: it is not plain text; right would be {_FORMS}"
+        ) from None
     if "PRIVATE KEY" in text:
-        raise InvalidValue("this is a private key; give the public one, and keep this one to yourself")
+        raise InvalidValue(
+            "this is a private key; give the public one, and keep this one to yourself"
+        )
     return text.strip()
 
 

@@ -1,1 +1,2 @@
-"""For those who test: conformance checks for drivers, and a simulated world that can die at any point."""
+"""For those who test: conformance checks for drivers, and a simulated world that can die at any
+point."""

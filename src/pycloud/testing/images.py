@@ -1,4 +1,5 @@
-"""The smallest files that are recognised as images, for simulated guests: nothing in them can run."""
+"""The smallest files that are recognised as images, for simulated guests: nothing in them can
+run."""
 
 from __future__ import annotations
 

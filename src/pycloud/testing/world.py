@@ -1,6 +1,8 @@
-"""`SimWorld`: simulated hosts under a real state, with a clock that stands still and a process that can die at any boundary.
+"""`SimWorld`: simulated hosts under a real state, with a clock that stands still and a process that
+can die at any boundary.
 
-A boundary is the moment before or after anything that outlives the process: a driver's call, a commit. `crash_at(n)` lets the process die at the
+A boundary is the moment before or after anything that outlives the process: a driver's call, a
+commit. `crash_at(n)` lets the process die at the
 n-th one from now; `restart()` is the next process on the same hosts and the same state.
 """
 
@@ -108,7 +110,8 @@ class SimWorld:
             self.cloud.tick()
             unsettled = [one for one in self.cloud.describe_instances() if not one.settled]
             if not unsettled:
-                # Once more: what was decided in the last turn about settled ones is carried out too.
+                # Once more: what was decided in the last turn about settled ones is carried out
+                # too.
                 self.cloud.tick()
                 self.cloud.tick()
                 return
@@ -116,7 +119,8 @@ class SimWorld:
         raise NotSettled(f"after {turns} turns still under way: {unsettled}")
 
     def check_at_rest(self) -> None:
-        """Assert that the hosts hold just what the rows say, and that every claim and address is accounted for."""
+        """Assert that the hosts hold just what the rows say, and that every claim and address is
+        accounted for."""
         instances = self.cloud.describe_instances()
         for instance in instances:
             self._check_instance(instance)

@@ -1,0 +1,1 @@
+"""Programs that assemble a cloud."""

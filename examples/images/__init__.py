@@ -1,0 +1,1 @@
+"""A small Linux guest, built from Debian's packages."""
