@@ -1,6 +1,8 @@
-"""A cloud on this machine, assembled from pycloud's parts, that runs one real virtual machine and logs in to it.
+"""A cloud on this machine, assembled from pycloud's parts, that runs one real virtual machine and
+logs in to it.
 
-`./cloud-in-a-box` prepares the machine and calls this. With `--simulated N` no hypervisor is needed, and no guest is real.
+`./cloud-in-a-box` prepares the machine and calls this. With `--simulated N` no hypervisor is
+needed, and no guest is real.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import attrs
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -40,6 +43,9 @@ SSH_LIMIT_S = 240
 RUNNING_LIMIT_S = 120
 NETWORKS = [f"10.{second}.0.0/24" for second in range(11, 31)]
 COMMAND = "echo $(hostname) runs $(uname -sr) with $(grep -c ^processor /proc/cpuinfo) core"
+
+WIDTH = 130
+"""Of the table, also where the screen is narrower: an id that is cut off helps nobody."""
 
 screen = Console(highlight=False, soft_wrap=True)
 
@@ -76,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             launched = _launch(box, fresh=options.once)
             _show(box, launched)
             if options.once:
-                _end(box, launched.instance)
+                screen.print(f"[green]{_end(box, launched.instance)}[/]")
             else:
                 _stay()
     except KeyboardInterrupt:
@@ -89,15 +95,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="cloud-in-a-box", description=__doc__)
-    parser.add_argument("--once", action="store_true", help="terminate the instance after the check")
-    parser.add_argument("--simulated", type=int, metavar="N", help="N simulated nodes, no real guest")
+    parser.add_argument(
+        "--once", action="store_true", help="terminate the instance after the check"
+    )
+    parser.add_argument(
+        "--simulated", type=int, metavar="N", help="N simulated nodes, no real guest"
+    )
     parser.add_argument("--home", type=Path, default=_default_home(), help="default: %(default)s")
-    parser.add_argument("--isolated", action="store_true", help="give guests no way out of this host")
+    parser.add_argument(
+        "--isolated", action="store_true", help="give guests no way out of this host"
+    )
     return parser.parse_args(arguments)
 
 
 def _default_home() -> Path:
-    """Return the user's data directory. The hypervisor's user may not enter root's own, so root's is /var/lib."""
+    """Return the user's data directory. The hypervisor's user may not enter root's own, so
+    root's is /var/lib.
+    """
     if os.geteuid() == 0:
         return Path("/var/lib/pycloud")
     return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local/share")) / "pycloud"
@@ -195,7 +209,9 @@ def _metadata(box: Box) -> Iterator[None]:
 
 
 def _launch(box: Box, *, fresh: bool) -> Launched:
-    """Run one m1.small and log in; a home that has a running instance shows that one, unless a fresh one is wanted."""
+    """Run one m1.small and log in; a home that has a running instance shows that one, unless a
+    fresh one is wanted.
+    """
     running = [
         instance
         for instance in box.cloud.describe_instances()
@@ -226,7 +242,7 @@ def _image(box: Box) -> pycloud.Image:
     if found:
         return found[-1]
     if box.simulated:
-        return register_sim_images(images, box.home).machine
+        return register_sim_images(images).machine
     with _step("building the guest image") as say:
         guest = build_images(box.home / "guest-images", say)
     with _step("registering kernel, ramdisk and machine image"):
@@ -302,13 +318,15 @@ def _end(box: Box, instance: pycloud.Instance) -> str:
 
 
 def _remains(box: Box, instance: pycloud.Instance) -> list[str]:
-    """Look for the instance in the world, with eyes other than the drivers' own where there are any."""
+    """Look for the instance in the world, with eyes other than the drivers' own where there are
+    any.
+    """
     node = box.node
     found = {
         "domain": instance.id in node.hypervisor.found().domains,
         "console": bool(node.hypervisor.console(instance.id)),
         "wire": instance.id in node.fabric.found(),
-        "disk": any(disk == instance.id for disk in node.blocks.found()),
+        "disk": instance.id in map(str, node.blocks.found()),
         "address": instance.id in box.cloud.addresses.held().values(),
     }
     if not box.simulated:
@@ -337,23 +355,28 @@ def _step(what: str) -> Iterator[Callable[[str], None]]:
 
 def _show(box: Box, launched: Launched) -> None:
     instance = launched.instance
-    table = Table("id", "state", "address", "node", "image", "type", "to running", "to SSH")
-    table.add_row(
-        instance.id,
-        instance.state,
-        str(instance.address),
-        instance.node,
-        instance.image_id,
-        instance.type,
-        _seconds(launched.running_s),
-        _seconds(launched.ssh_s),
-    )
-    screen.print(table)
+    columns = {
+        "id": instance.id,
+        "state": instance.state,
+        "address": str(instance.address),
+        "node": instance.node,
+        "image": instance.image_id,
+        "type": instance.type,
+        "running in": _seconds(launched.running_s),
+        "SSH in": _seconds(launched.ssh_s),
+    }
+    table = Table(box=SIMPLE_HEAD)
+    for title in columns:
+        table.add_column(title, no_wrap=True)
+    table.add_row(*columns.values())
+    screen.print(table, crop=False, width=max(screen.width, WIDTH))
     if box.simulated:
         screen.print("[bold yellow]SIMULATED: there is nothing to log in to[/]")
     else:
         host = box.node.hypervisor.found()
-        screen.print(f"{host.accelerator} on {host.cpus} cores, {host.memory_mib} MiB; log in with:")
+        screen.print(
+            f"{host.accelerator} on {host.cpus} cores, {host.memory_mib} MiB; log in with:"
+        )
         screen.print(f"  {' '.join(_ssh(box, instance))}")
 
 

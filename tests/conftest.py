@@ -21,7 +21,9 @@ from pycloud.state.sqlite import SQLiteState
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """A private PostgreSQL cluster, reached through a socket in its own folder; gives the URL up to the database's name."""
+    """A private PostgreSQL cluster, reached through a socket in its own folder; gives the URL up
+    to the database's name.
+    """
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")

@@ -1,4 +1,6 @@
-"""Any story: calls, turns, crashes, refusals, restarted hosts and a second controller, in any order; at rest, hosts = rows."""
+"""Any story: calls, turns, crashes, refusals, restarted hosts and a second controller, in any
+order; at rest, hosts = rows.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +116,9 @@ class Story(RuleBasedStateMachine):
 
     @rule()
     def second_controller(self) -> None:
-        """Another process opens the same state: it may serve, but turns nothing while the first one leads."""
+        """Another process opens the same state: it may serve, but turns nothing while the first
+        one leads.
+        """
         self._or_die(self._serve_beside)
 
     def _serve_beside(self) -> None:

@@ -1,4 +1,6 @@
-"""Die everywhere: whatever moment the process dies at, the next one makes the world what the rows say."""
+"""Die everywhere: whatever moment the process dies at, the next one makes the world what the
+rows say.
+"""
 
 from __future__ import annotations
 

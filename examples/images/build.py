@@ -1,7 +1,9 @@
-"""Builds a bootable small Linux guest out of Debian's packages: kernel, busybox and dropbear, under 40 MB in all.
+"""Builds a bootable small Linux guest out of Debian's packages: kernel, busybox and dropbear, under
+40 MB in all.
 
-The packages are unpacked, never installed: installing a kernel would change the boot of the host. The same packages give the same bytes, and what
-was built once is kept. Run `python -m examples.images.build DIRECTORY`.
+The packages are unpacked, never installed: installing a kernel would change the boot of the host.
+The same packages give the same bytes, and what was built once is kept. Run `python -m
+examples.images.build DIRECTORY`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import attrs
@@ -89,9 +91,7 @@ class GuestImages:
     """All of it with a boot loader, qcow2."""
 
 
-def build_images(
-    directory: Path, progress: Callable[[str], None] = lambda _: None
-) -> GuestImages:
+def build_images(directory: Path, progress: Callable[[str], None] = lambda _: None) -> GuestImages:
     """Return the images below `directory`, built if they are not there yet. Raises `BuildError`."""
     _check_tools()
     directory.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,9 @@ def build_images(
 
 
 def _images(folder: Path) -> GuestImages:
-    return GuestImages(*(folder / name for name in ("vmlinuz", "initrd.img", "root.qcow2", "disk.qcow2")))
+    return GuestImages(
+        *(folder / name for name in ("vmlinuz", "initrd.img", "root.qcow2", "disk.qcow2"))
+    )
 
 
 def _build(work: Path, packages: list[str], progress: Callable[[str], None]) -> None:
@@ -157,14 +159,15 @@ def _make_ramdisk(work: Path, tree: Path, version: str, to: Path) -> None:
 
 
 def _module_files(tree: Path, version: str) -> list[Path]:
-    """Return the modules' files, each after those that it needs; what is built into the kernel has none."""
+    """Return the modules' files, each after those that it needs; what is built into the kernel
+    has none.
+    """
     _run(["depmod", "-b", tree, version])
-    files = []
+    files: list[Path] = []
     for module in _MODULES:
         command = ["modprobe", "-d", tree, "-S", version, "--show-depends", module]
-        for line in _run(command).decode().splitlines():
-            if line.startswith("insmod "):
-                files.append(Path(line.split()[1]))
+        lines = _run(command).decode().splitlines()
+        files += [Path(line.split()[1]) for line in lines if line.startswith("insmod ")]
     return files
 
 
@@ -235,21 +238,27 @@ def _make_ext4(root: Path, to: Path) -> None:
             for name in ["/", *names]
             for field in ("ctime", "atime", "mtime", "crtime")
         )
-        + "".join(f'set_inode_field "{name}" {field} 0\n' for name in names for field in ("uid", "gid"))
+        + "".join(
+            f'set_inode_field "{name}" {field} 0\n' for name in names for field in ("uid", "gid")
+        )
     )
     _run(["debugfs", "-w", "-f", script, to], at_epoch=True)
     script.unlink()
 
 
 def _make_disk(work: Path, out: Path) -> None:
-    """Put a boot partition with syslinux and the root file system onto one disk, without mounting anything."""
+    """Put a boot partition with syslinux and the root file system onto one disk, without
+    mounting anything.
+    """
     boot, raw = work / "boot.img", work / "disk.raw"
     with boot.open("wb") as file:
         file.truncate(_BOOT_MIB * _MIB)
     first_sector = _BOOT_AT_MIB * _MIB // 512
     _run(["mkfs.fat", "--invariant", "-F", "16", "-h", first_sector, boot], at_epoch=True)
     config = work / "syslinux.cfg"
-    config.write_text(f"DEFAULT linux\nLABEL linux\nKERNEL vmlinuz\nINITRD initrd.img\nAPPEND {_ARGS}\n")
+    config.write_text(
+        f"DEFAULT linux\nLABEL linux\nKERNEL vmlinuz\nINITRD initrd.img\nAPPEND {_ARGS}\n"
+    )
     os.utime(config, (_EPOCH, _EPOCH))
     for path in (out / "vmlinuz", out / "initrd.img", config):
         os.utime(path, (_EPOCH, _EPOCH))
@@ -339,7 +348,7 @@ def _check_tools() -> None:
 
 
 def _run(
-    command: list[object],
+    command: Sequence[object],
     *,
     cwd: Path | None = None,
     given: bytes | None = None,

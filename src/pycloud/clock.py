@@ -1,5 +1,6 @@
-"""What time it is; given to the parts through their constructors, so that a simulated world has its
-own."""
+"""What time it is; given to the parts through their constructors, so that a simulated world has
+its own.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """`CloudController`: the public verbs of a cloud. It assembles the parts and decides, one
-transaction for each verb."""
+transaction for each verb.
+"""
 
 from __future__ import annotations
 
@@ -40,10 +41,9 @@ class CloudController:
     """A cloud: its parts, and what can be asked of it.
 
     Use it as a context manager, or call `open()` and `close()`. A verb that returns has its
-    decision durably in the state; a
-    loop makes it true, in a thread, or with `background=False` whenever `tick()` or `settle()` is
-    called. Several processes may open one
-    state: all serve, one turns the loop.
+    decision durably in the state; a loop makes it true, in a thread, or with `background=False`
+    whenever `tick()` or `settle()` is called. Several processes may open one state: all serve, one
+    turns the loop.
 
     >>> import pycloud
     >>> from pycloud.drivers.files import FileBlobs
@@ -137,7 +137,8 @@ class CloudController:
 
     def settle(self, timeout_s: float) -> None:
         """Return when reality is what was asked for. Raises `NotSettled`, naming what is still
-        under way."""
+        under way.
+        """
         self._loop.settle(timeout_s)
 
     # Instances
@@ -162,8 +163,8 @@ class CloudController:
         or none.
 
         They come back `pending`. The same `client_token` again gives the same instances ("Ensuring
-        idempotency in Amazon EC2 API requests").
-        Raises `InvalidValue`, `NotFound`, `NoRoom`, `NoAddress`; then nothing was launched.
+        idempotency in Amazon EC2 API requests"). Raises `InvalidValue`, `NotFound`, `NoRoom`,
+        `NoAddress`; then nothing was launched.
         """
         launch = _Launch(
             image=image,
@@ -191,8 +192,9 @@ class CloudController:
     def describe_instances(
         self, ids: Iterable[InstanceId] | None = None, *, account: AccountId = ADMIN_ACCOUNT
     ) -> list[Instance]:
-        """Return the instances with these ids, or all of the account, in the order of their launch.
-        Raises `NotFound`."""
+        """Return the instances with these ids, or all of the account, in the order of their
+        launch. Raises `NotFound`.
+        """
         with self.state.reading() as tx:
             found = self.instances.list(tx, account=account)
         if ids is None:
@@ -207,7 +209,8 @@ class CloudController:
         self, ids: Sequence[InstanceId], *, account: AccountId = ADMIN_ACCOUNT
     ) -> list[Instance]:
         """Start stopped instances, on the nodes that have their disks. Raises `NotFound`,
-        `WrongState`, `NoRoom`."""
+        `WrongState`, `NoRoom`.
+        """
 
         def start(tx: Transaction, instance: Instance) -> Instance:
             if instance.state is InstanceState.STOPPED:
@@ -219,27 +222,31 @@ class CloudController:
     def stop_instances(
         self, ids: Sequence[InstanceId], *, account: AccountId = ADMIN_ACCOUNT
     ) -> list[Instance]:
-        """Switch instances off, gently at first; their disks and addresses stay. Raises `NotFound`,
-        `WrongState`."""
+        """Switch instances off, gently at first; their disks and addresses stay. Raises
+        `NotFound`, `WrongState`.
+        """
         return self._want(ids, account, Verb.STOP)
 
     def reboot_instances(
         self, ids: Sequence[InstanceId], *, account: AccountId = ADMIN_ACCOUNT
     ) -> list[Instance]:
         """Switch running instances off, gently at first, and on again. Raises `NotFound`,
-        `WrongState`."""
+        `WrongState`.
+        """
         return self._want(ids, account, Verb.REBOOT)
 
     def terminate_instances(
         self, ids: Sequence[InstanceId], *, account: AccountId = ADMIN_ACCOUNT
     ) -> list[Instance]:
         """Take instances away with all that is theirs. They are shown for an hour. Raises
-        `NotFound`."""
+        `NotFound`.
+        """
         return self._want(ids, account, Verb.TERMINATE)
 
     def console_output(self, id: InstanceId, *, account: AccountId = ADMIN_ACCOUNT) -> bytes:
         """Return the end of what the guest wrote to its console, its last words if it is gone.
-        Raises `NotFound`."""
+        Raises `NotFound`.
+        """
         with self.state.reading() as tx:
             [instance] = self.instances.find(tx, [id], account=account)
             kept = self.instances.kept_console(tx, id)
@@ -427,13 +434,13 @@ class _Launch:
 
 
 def _same_launch(
-    launch: _Launch, client_token: str, request: str, instances: list[Instance]
+    launch: _Launch, client_token: str, request: str, instances: Sequence[Instance]
 ) -> list[Instance]:
     if request != launch.digest():
         raise InvalidValue(
             f"client token {client_token!r} was used for another launch; a new request needs a new token"
         )
-    return instances
+    return list(instances)
 
 
 def _size(instance: Instance) -> InstanceType:

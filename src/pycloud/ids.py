@@ -1,8 +1,8 @@
 """Typed ids, and where they are minted.
 
 An id is never a bare `str` across a boundary. The forms are those of AWS ("Resource IDs" in the EC2
-user guide: a prefix and
-17 lower-case hexadecimal digits); images keep their kind in the prefix, as Eucalyptus has it.
+user guide: a prefix and 17 lower-case hexadecimal digits); images keep their kind in the prefix, as
+Eucalyptus has it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ BlobId = NewType("BlobId", str)
 NodeName = NewType("NodeName", str)
 DiskId = NewType("DiskId", str)
 """The id of whatever a disk belongs to: an instance's (its root disk) or an image's (a cached
-base)."""
+base).
+"""
 
 ADMIN_ACCOUNT = AccountId("000000000001")
 """The default administrator's account, there from the first migration on."""

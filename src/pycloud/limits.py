@@ -1,5 +1,6 @@
 """Every limit of the product, with its reason. Values are facts that `docs/limits.md` repeats to
-users."""
+users.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from typing import Final
 
 NAME_CHARS: Final = 255
 """Names of key pairs, images, nodes: AWS allows 255 ("CreateKeyPair"), and every column and tool
-bears it."""
+bears it.
+"""
 
 USER_DATA_BYTES: Final = 16 * 1024
 """AWS: "User data is limited to 16 KB, in raw form, before it is base64-encoded"."""
@@ -28,15 +30,17 @@ CONSOLE_BYTES: Final = 64 * 1024
 """Kept of a guest's console: AWS gives the last 64 KB ("GetConsoleOutput")."""
 
 STOP_GRACE_S: Final = 60
-"""A guest that ignores the power button this long is switched off: a full Linux needs 20–40 s under
-emulation."""
+"""A guest that ignores the power button this long is switched off: a full Linux needs 20–40 s
+under emulation.
+"""
 
 TERMINATE_GRACE_S: Final = 10
 """Termination gives less: its disk is thrown away anyway."""
 
 LAUNCH_TIMEOUT_S: Final = 15 * 60
-"""A launch that does not come to run in this time is given up with a reason: nothing stays pending
-for ever."""
+"""A launch that does not come to run in this time is given up with a reason: nothing stays
+pending for ever.
+"""
 
 TERMINATED_VISIBLE_S: Final = 60 * 60
 """AWS shows a terminated instance for about an hour."""

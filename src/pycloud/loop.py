@@ -1,10 +1,9 @@
 """The loop that makes true what was decided: plan → apply → absorb, node by node.
 
 It is level-triggered. A nudge (a commit, an event of a hypervisor) or the period wakes it; neither
-carries data, so a lost one costs time
-and nothing else. A start, a crash, a retry, a node's reboot and drift are one and the same path.
-One process at a time turns it, the
-one that holds the state's leadership `loop`.
+carries data, so a lost one costs time and nothing else. A start, a crash, a retry, a node's reboot
+and drift are one and the same path. One process at a time turns it, the one that holds the state's
+leadership `loop`.
 """
 
 from __future__ import annotations
@@ -46,7 +45,8 @@ _log = logging.getLogger("pycloud.loop")
 
 class Loop:
     """Turns the nodes of one cloud. `CloudController` makes it; `tick`, `settle` and `nudge` are
-    its public verbs."""
+    its public verbs.
+    """
 
     def __init__(
         self,
@@ -89,7 +89,8 @@ class Loop:
 
     def tick(self) -> bool:
         """Turn the loop once over all nodes, in this thread. Returns False if another process is
-        turning it."""
+        turning it.
+        """
         with self._turning:
             if not self.lead():
                 return False
@@ -102,7 +103,8 @@ class Loop:
 
     def settle(self, timeout_s: float) -> None:
         """Return when reality is what was asked for. Raises `NotSettled`, naming what is still
-        under way."""
+        under way.
+        """
         deadline = time.monotonic() + timeout_s
         first = self._rounds
         self._round_wanted = True
@@ -268,7 +270,8 @@ class Loop:
         self, tx: Transaction, instance: Instance, report: GuestReport, *, restarted: bool
     ) -> None:
         """Apply a report to the record as it is by now: its user may have changed their mind
-        meanwhile."""
+        meanwhile.
+        """
         if report.console is not None:
             self.instances.keep_console(tx, instance.id, report.console)
             tx.nudge()

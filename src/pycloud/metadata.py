@@ -1,7 +1,8 @@
 """The metadata service: what a guest asks at 169.254.169.254, as a WSGI callable.
 
-Who asks is told by the address alone, so it must be served where guests cannot forge it. Sources: "Instance metadata categories",
-"Use the Instance Metadata Service to access instance metadata", "Instance identity documents" (EC2 user guide).
+Who asks is told by the address alone, so it must be served where guests cannot forge it. Sources:
+"Instance metadata categories", "Use the Instance Metadata Service to access instance metadata",
+"Instance identity documents" (EC2 user guide).
 """
 
 from __future__ import annotations
@@ -89,7 +90,8 @@ class InstanceMetadata:
 class MetadataApp:
     """The service for the guests that `lookup` knows by their address.
 
-    Tokens (IMDSv2) are signed with `secret`, so several processes that share it, or one that starts again, honour each other's.
+    Tokens (IMDSv2) are signed with `secret`, so several processes that share it, or one that starts
+    again, honour each other's.
 
     >>> app = MetadataApp(lambda address: None)
     >>> app({"REMOTE_ADDR": "10.11.0.4", "PATH_INFO": "/latest/"}, lambda status, headers: print(status))
@@ -108,7 +110,9 @@ class MetadataApp:
         self._clock: Clock = clock or SystemClock()
         self._secret = secrets.token_bytes(32) if secret is None else secret
 
-    def __call__(self, environ: Mapping[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(
+        self, environ: Mapping[str, Any], start_response: StartResponse
+    ) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
         status, body, headers = self._answer(environ)
         kind = ("Content-Type", "text/plain")
@@ -144,7 +148,9 @@ class MetadataApp:
         if "HTTP_X_FORWARDED_FOR" in environ:
             return "403 Forbidden", b"", []  # a proxy asks: it would hand our answer on
         ttl = environ.get(_TTL, "")
-        if not (ttl.isascii() and ttl.isdigit() and 1 <= int(ttl[:9]) <= limits.METADATA_TOKEN_MAX_S):
+        if not (
+            ttl.isascii() and ttl.isdigit() and 1 <= int(ttl[:9]) <= limits.METADATA_TOKEN_MAX_S
+        ):
             return "400 Bad Request", b"", []
         # The answer goes no further than this many hops: not out of a container, by default.
         set_ttl = environ.get("pycloud.set_ttl")
@@ -171,7 +177,9 @@ class MetadataApp:
 
 
 def _find(guest: InstanceMetadata, path: str) -> bytes | None:
-    """Return what is at `path`: a value, or a directory's children, one a line, directories with a slash."""
+    """Return what is at `path`: a value, or a directory's children, one a line, directories with
+    a slash.
+    """
     version, *names = [name for name in path.split("/") if name] or [""]
     if not version:
         return "\n".join(_VERSIONS).encode()
@@ -182,12 +190,16 @@ def _find(guest: InstanceMetadata, path: str) -> bytes | None:
         if isinstance(place, str | bytes) or name not in place:
             return None
         place = place[name]
-    if isinstance(place, Mapping):
-        if "" in place:  # a directory that has a listing of its own
-            place = place[""]
-        else:
-            place = "\n".join(_listed(name, child) for name, child in place.items())
-    return place.encode() if isinstance(place, str) else place
+    value = _listing(place) if isinstance(place, Mapping) else place
+    return value.encode() if isinstance(value, str) else value
+
+
+def _listing(directory: Tree) -> str:
+    """Return what a directory shows: its children, or what it has under the empty name."""
+    own = directory.get("")
+    if isinstance(own, str):
+        return own
+    return "\n".join(_listed(name, child) for name, child in directory.items())
 
 
 def _listed(name: str, child: Tree | str | bytes) -> str:

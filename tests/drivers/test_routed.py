@@ -12,6 +12,7 @@ import fcntl
 import functools
 import http.client
 import http.server
+import importlib.util
 import os
 import random
 import re
@@ -39,9 +40,10 @@ from pycloud.ids import InstanceId
 from pycloud.network.records import Wire, mac_of
 from pycloud.testing.fabrics import SUBNET, check_fabric, wire
 
-_MISSING = [
-    tool for tool in ("nft", "dnsmasq", "ip", "busybox", "nsenter") if not shutil.which(tool)
-]
+_TOOLS = ("nft", "dnsmasq", "ip", "busybox", "nsenter", "sysctl")
+_MISSING = [tool for tool in _TOOLS if not shutil.which(tool)]
+if importlib.util.find_spec("pyroute2") is None:
+    _MISSING.append("pyroute2")
 pytestmark = [
     pytest.mark.guests,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
@@ -213,18 +215,23 @@ class Lab:
 
     def outside(self) -> Network:
         """Give the host an uplink with a default route, and return what is there."""
-        world = Network()
-        self.cleanup.callback(world.close)
-        peer = str(world.keeper.pid)
-        _run("ip", "link", "add", "uplink", "type", "veth", "peer", "name", "eth0", "netns", peer)
-        # Its link-local address would come some time later.
-        _write("ipv6/conf/uplink/disable_ipv6", "1")
-        _run("ip", "addr", "add", f"{_UPLINK}/24", "dev", "uplink")
-        _run("ip", "link", "set", "uplink", "up")
-        world.run("ip", "addr", "add", f"{_OUTSIDE}/24", "dev", "eth0")
-        world.run("ip", "link", "set", "eth0", "up")
+        world = self.join("uplink", _UPLINK, _OUTSIDE)
         _run("ip", "route", "add", "default", "via", _OUTSIDE)
         return world
+
+    def join(self, device: str, here: str, there: str) -> Network:
+        """Give the host a network of the addresses `here` and `there`, and return what is there."""
+        network = Network()
+        self.cleanup.callback(network.close)
+        peer = ["peer", "name", "eth0", "netns", str(network.keeper.pid)]
+        _run("ip", "link", "add", device, "type", "veth", *peer)
+        # Its link-local address would come some time later.
+        _write(f"ipv6/conf/{device}/disable_ipv6", "1")
+        _run("ip", "addr", "add", f"{here}/24", "dev", device)
+        _run("ip", "link", "set", device, "up")
+        network.run("ip", "addr", "add", f"{there}/24", "dev", "eth0")
+        network.run("ip", "link", "set", "eth0", "up")
+        return network
 
     def watch(self, device: str, at: Network | None = None) -> Frames:
         with at.inside() if at else contextlib.nullcontext():
@@ -376,6 +383,15 @@ class TestGuests:
         assert one.pings(_GATEWAY)
         lab.serve(str(one.wire.address), 22, at=one)
         assert _get(str(one.wire.address), 22) == _GATEWAY
+
+    def test_tell_the_host_that_a_port_is_closed(self, lab: Lab) -> None:
+        [guest] = lab.guests(lab.fabric(), 1)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(2)
+            client.connect((str(guest.wire.address), 9))
+            client.send(b"anybody?")
+            with pytest.raises(ConnectionRefusedError):
+                client.recv(1)
 
     def test_reach_each_other_without_delay(self, lab: Lab) -> None:
         one, two = lab.guests(lab.fabric(), 2)
@@ -542,29 +558,21 @@ class TestOutside:
 
     def test_other_networks_of_the_host_are_not_reached(self, lab: Lab) -> None:
         lab.outside()
-        inner = Network()
-        lab.cleanup.callback(inner.close)
-        peer = str(inner.keeper.pid)
-        _run("ip", "link", "add", "inner", "type", "veth", "peer", "name", "eth0", "netns", peer)
-        _run("ip", "addr", "add", "192.0.2.1/24", "dev", "inner")
-        _run("ip", "link", "set", "inner", "up")
+        inner = lab.join("inner", "192.0.2.1", "192.0.2.2")
         _write("ipv4/conf/inner/forwarding", "1")
-        inner.run("ip", "addr", "add", "192.0.2.2/24", "dev", "eth0")
-        inner.run("ip", "link", "set", "eth0", "up")
         inner.run("ip", "route", "add", "default", "via", "192.0.2.1")
         [guest] = lab.guests(lab.fabric(outbound=True), 1)
         assert not guest.pings("192.0.2.2")
         assert not inner.pings(str(guest.wire.address))
+        assert inner.pings("192.0.2.1")
 
     def test_the_uplink_forwards_for_guests_only(self, lab: Lab) -> None:
         world = lab.outside()
-        _run("ip", "link", "add", "inner", "type", "bridge")
-        _run("ip", "addr", "add", "192.0.2.1/24", "dev", "inner")
-        _run("ip", "link", "set", "inner", "up")
+        inner = lab.join("inner", "192.0.2.1", "192.0.2.2")
         world.run("ip", "route", "add", "192.0.2.0/24", "via", _UPLINK)
         lab.guests(lab.fabric(outbound=True), 1)
         assert _value("ipv4/conf/uplink/forwarding") == "1"
-        seen = lab.watch("inner")
+        seen = lab.watch("eth0", at=inner)
         world.pings("192.0.2.2")
         assert world.pings(_UPLINK)
         assert not seen.any_has("192.0.2.2")

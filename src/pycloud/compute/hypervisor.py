@@ -1,5 +1,6 @@
 """What a node's hypervisor driver must do: the `Hypervisor` contract and the values it speaks
-in."""
+in.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +38,8 @@ class Domain:
     """One guest, as it shall be.
 
     `boot` counts the starts that users asked for: a domain that is off with an older boot shall be
-    started, and one that runs with an
-    older boot shall be restarted. A domain that is off with *this* boot has ended by itself, and
-    stays off.
+    started, and one that runs with an older boot shall be restarted. A domain that is off with
+    *this* boot has ended by itself, and stays off.
     """
 
     id: InstanceId
@@ -97,8 +97,8 @@ class Hypervisor(Protocol):
         guest.
 
         Off → defined and started, if its boot is newer than the one it last had. On, and shall be
-        off or restarted → the power button is
-        pressed, or with `force` the plug is pulled. What is already so is left alone.
+        off or restarted → the power button is pressed, or with `force` the plug is pulled. What is
+        already so is left alone.
         """
         ...
 
@@ -108,7 +108,8 @@ class Hypervisor(Protocol):
 
     def console(self, id: InstanceId) -> bytes:
         """Return the end of what the guest wrote to its serial console, at most
-        `limits.CONSOLE_BYTES`; empty if there is none."""
+        `limits.CONSOLE_BYTES`; empty if there is none.
+        """
         ...
 
     def watch(self, on_change: Callable[[], None]) -> Callable[[], None]:

@@ -2,8 +2,8 @@
 else.
 
 A qcow2 image is refused if it names another file: a guest that could choose its backing file could
-read the host's.
-Sources: "The Linux/x86 Boot Protocol" (kernel.org), "Qcow2 Image File Format" (QEMU).
+read the host's. Sources: "The Linux/x86 Boot Protocol" (kernel.org), "Qcow2 Image File Format"
+(QEMU).
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class ImageFacts:
 
 def inspect(stream: BinaryIO) -> ImageFacts:
     """Say what the seekable `stream` is. Raises `InvalidValue` if it is nothing that can be an
-    image."""
+    image.
+    """
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     head = stream.read(_HEAD)
@@ -81,7 +82,8 @@ def inspect(stream: BinaryIO) -> ImageFacts:
 
 def require(facts: ImageFacts, kind: ImageKind) -> None:
     """Raise `InvalidValue` unless the file can serve as an image of `kind`, and is not too large
-    for it."""
+    for it.
+    """
     if facts.kind is not kind:
         raise InvalidValue(f"this is a {facts.what}, not a {kind} image")
     largest = limits.IMAGE_BYTES if kind is ImageKind.MACHINE else limits.KERNEL_BYTES

@@ -70,8 +70,8 @@ class ImageRegistry:
         """Register a machine image (EMI), raw or qcow2.
 
         With a `kernel` (and a `ramdisk`) the guest boots that, with `kernel_args` on its command
-        line; without one, the image must be a whole
-        disk with a boot loader. Raises `InvalidValue`, `NotFound`, `Duplicate`.
+        line; without one, the image must be a whole disk with a boot loader. Raises `InvalidValue`,
+        `NotFound`, `Duplicate`.
         """
         if ramdisk is not None and kernel is None:
             raise InvalidValue("a ramdisk needs a kernel: give kernel= too")
@@ -107,8 +107,9 @@ class ImageRegistry:
         account: AccountId,
         kind: ImageKind | None = None,
     ) -> Image:
-        """Return a registered image, as part of `tx`. Raises `NotFound`, and `InvalidValue` if it
-        is not of `kind`."""
+        """Return a registered image, as part of `tx`. Raises `NotFound`, and `InvalidValue` if
+        it is not of `kind`.
+        """
         query = select(images).where(
             images.c.id == image, images.c.account == account, images.c.registered
         )
@@ -122,7 +123,8 @@ class ImageRegistry:
 
     def deregister(self, image: ImageId, *, account: AccountId = ADMIN_ACCOUNT) -> None:
         """Take an image away; its instances stay, and its bytes until the last of them is gone.
-        Raises `NotFound`."""
+        Raises `NotFound`.
+        """
         with self.state.transaction() as tx:
             record = self.find(tx, image, account=account)
             # The name is free from now on.
@@ -161,7 +163,8 @@ class ImageRegistry:
 
     def sweep(self) -> None:
         """Forget deregistered images that no instance mentions any more, and bytes that a crash
-        left without an image."""
+        left without an image.
+        """
         alive = or_(
             instances.c.image_id == images.c.id,
             instances.c.kernel_id == images.c.id,

@@ -64,7 +64,8 @@ class InstanceStore:
         self, tx: Transaction, wanted: Iterable[InstanceId], *, account: AccountId | None = None
     ) -> list[Instance]:
         """Return the instances with these ids, in that order, locked. Raises `NotFound` for the
-        first that is not there."""
+        first that is not there.
+        """
         ids = list(dict.fromkeys(wanted))
         query = select(instances).where(instances.c.id.in_(ids)).order_by(instances.c.id)
         if account is not None:
@@ -144,7 +145,8 @@ class InstanceStore:
 
     def forget_old(self, tx: Transaction) -> int:
         """Delete what was terminated longer ago than it stays visible, and return how many
-        instances that were."""
+        instances that were.
+        """
         old = select(instances.c.id).where(
             instances.c.state == _S.TERMINATED,
             instances.c.changed_at < tx.now - timedelta(seconds=limits.TERMINATED_VISIBLE_S),
@@ -178,7 +180,7 @@ class InstanceStore:
 
     def by_token(
         self, tx: Transaction, account: AccountId, client_token: str
-    ) -> tuple[str, list[Instance]] | None:
+    ) -> tuple[str, Sequence[Instance]] | None:
         """Return the request that was made with `client_token`, and its instances."""
         query = select(reservations).where(
             reservations.c.account == account, reservations.c.client_token == client_token

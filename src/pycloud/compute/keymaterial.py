@@ -72,7 +72,8 @@ def generate(kind: KeyKind) -> GeneratedKey:
 
 def read_public(data: bytes | str) -> ImportedKey:
     """Read a public key in OpenSSH, PEM or RFC 4716 form. Raises `InvalidValue`; its text never
-    repeats the material."""
+    repeats the material.
+    """
     from cryptography.hazmat.primitives import serialization as forms
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
@@ -113,6 +114,7 @@ def _parsed(text: str) -> RSAPublicKey | Ed25519PublicKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+    key: object
     try:
         if text.startswith("---- BEGIN SSH2 PUBLIC KEY"):
             key = forms.load_ssh_public_key(_line_of_rfc4716(text).encode())

@@ -44,7 +44,8 @@ class KeyPairStore:
         self, name: str, public_key: bytes | str, *, account: AccountId = ADMIN_ACCOUNT
     ) -> KeyPair:
         """Take a public key in OpenSSH, PEM or RFC 4716 form. Raises `InvalidValue`,
-        `Duplicate`."""
+        `Duplicate`.
+        """
         checked_name("key pair", name)
         return self._add(account, name, keymaterial.read_public(public_key))
 
@@ -68,8 +69,9 @@ class KeyPairStore:
         return KeyPair(**row._mapping)
 
     def delete(self, name: str, *, account: AccountId = ADMIN_ACCOUNT) -> None:
-        """Forget the key pair; guests that have it keep it. Nothing happens where there is none, as
-        in AWS."""
+        """Forget the key pair; guests that have it keep it. Nothing happens where there is none,
+        as in AWS.
+        """
         with self.state.transaction() as tx:
             tx.execute(
                 delete(key_pairs).where(key_pairs.c.account == account, key_pairs.c.name == name)

@@ -15,7 +15,7 @@ from pycloud.compute.hypervisor import Domain, FoundDomain, FoundHost, Hyperviso
 from pycloud.compute.plan import GuestPlan, GuestReport, NodePlan, NodeReport, Wish
 from pycloud.compute.records import NodeRoom
 from pycloud.errors import Cannot, DriverError, InvalidValue
-from pycloud.ids import DiskId, NodeName
+from pycloud.ids import DiskId, ImageId, NodeName
 from pycloud.names import checked_name
 from pycloud.network.fabric import Fabric
 from pycloud.storage.blocks import Blocks
@@ -28,8 +28,8 @@ class NodeController:
     """One machine that runs guests.
 
     What it offers is what its hypervisor has, less `reserved_memory_mib`, with cores counted
-    `cpu_overcommit` times and memory
-    `memory_overcommit` times. `workers` guests are started at the same time.
+    `cpu_overcommit` times and memory `memory_overcommit` times. `workers` guests are started at the
+    same time.
 
     >>> from pycloud import NodeController, NodePlan
     >>> from pycloud.drivers.sim import SimBlocks, SimFabric, SimHypervisor
@@ -79,7 +79,8 @@ class NodeController:
 
     def room(self, position: int = 0) -> NodeRoom:
         """Ask the drivers what this node has. If they do not answer, all is 0 and `problem` says
-        why."""
+        why.
+        """
         try:
             host, disk_gib = self.hypervisor.found(), self.blocks.capacity_bytes() // _GIB
         except DriverError as error:
@@ -157,8 +158,9 @@ class _Turn:
         return domain is not None and domain.power is Power.ON
 
     def _wants_start(self, guest: GuestPlan) -> bool:
-        """A domain that ended by itself is not started again; one that is paused or runs an older
-        boot needs a push."""
+        """A domain that ended by itself is not started again; one that is paused or runs an
+        older boot needs a push.
+        """
         if guest.wish is not Wish.ON or guest.id in self.failures:
             return False
         domain = self._domain(guest)
@@ -183,7 +185,7 @@ class _Turn:
         """Give wires to all guests that are or shall be on, and to no other."""
         wanted = [guest for guest in self.guests if guest.wish is Wish.ON or self._is_on(guest)]
         try:
-            self.node.fabric.apply([guest.wire for guest in wanted])
+            self.node.fabric.apply([guest.wire for guest in wanted if guest.wire is not None])
         except DriverError as error:
             self.problem = str(error)
             for guest in self.guests:
@@ -212,9 +214,10 @@ class _Turn:
 
     def _drop_images(self) -> None:
         """Remove cached images that nothing needs. Disks of guests that we do not know are left
-        alone."""
+        alone.
+        """
         for disk in self.disks:
-            if not disk.startswith("i-") and disk not in self.images:
+            if not disk.startswith("i-") and ImageId(disk) not in self.images:
                 with contextlib.suppress(DriverError):
                     self.node.blocks.remove(disk)
 
@@ -230,13 +233,14 @@ class _Turn:
             kernel=self._path(guest.kernel, guest),
             ramdisk=self._path(guest.ramdisk, guest),
             kernel_args=guest.kernel_args,
-            device=guest.wire.device,
-            mac=guest.wire.mac,
+            device="" if guest.wire is None else guest.wire.device,
+            mac="" if guest.wire is None else guest.wire.mac,
         )
 
     def _path(self, disk: DiskId | None, guest: GuestPlan) -> str | None:
         """Return what the hypervisor opens a kernel or ramdisk by; a domain that goes down needs
-        none."""
+        none.
+        """
         if disk is None or guest.wish is not Wish.ON:
             return None
         base = next(base for base in guest.bases if base.id == disk)

@@ -1,8 +1,7 @@
 """What one node shall be, and what its report means: two pure functions, from rows and to changes.
 
 A turn of the loop is `plan_node` → `NodeController.apply` → `absorb`. Everything is decided here or
-in a transaction, nothing while a plan is
-carried out.
+in a transaction, nothing while a plan is carried out.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 
 import attrs
 
@@ -42,18 +41,21 @@ class GuestPlan:
     boot: int
     seen: bool
     """Whether it was found running with this boot: then it is not started again if it is off by
-    itself."""
+    itself.
+    """
     force: bool
     """Whether the time for gentleness is over."""
     console_kept: bool
     """Whether the last words of a guest that shall go are in the state, so that it may go."""
     cpus: int
     memory_mib: int
-    wire: Wire
+    wire: Wire | None
+    """None once its address may be another's."""
     disk: Disk
     bases: tuple[Disk, ...]
-    """What must be there before the disk and the domain: the machine image, and kernel and ramdisk
-    where it has them."""
+    """What must be there before the disk and the domain: the machine image, and kernel and
+    ramdisk where it has them.
+    """
     kernel: DiskId | None
     ramdisk: DiskId | None
     kernel_args: str
@@ -104,7 +106,8 @@ def plan_node(
     now: datetime,
 ) -> NodePlan:
     """Return what `node` shall be. `instances` are all of the node's that the state still knows,
-    the terminated ones too."""
+    the terminated ones too.
+    """
     guests = tuple(
         _plan_guest(instance, images, network, instance.id in consoles, now)
         for instance in instances
@@ -121,7 +124,8 @@ def _plan_guest(
     now: datetime,
 ) -> GuestPlan:
     image = images[instance.image_id]
-    bases = (instance.image_id, instance.kernel_id, instance.ramdisk_id)
+    bases = [instance.image_id]
+    bases += [id_ for id_ in (instance.kernel_id, instance.ramdisk_id) if id_ is not None]
     return GuestPlan(
         id=instance.id,
         wish=_WISHES[instance.state],
@@ -165,11 +169,12 @@ def _is_over(instance: Instance, now: datetime) -> bool:
     return now - instance.changed_at >= timedelta(seconds=grace_s)
 
 
-def _wire(instance: Instance, network: IPv4Network) -> Wire:
+def _wire(instance: Instance, network: IPv4Network) -> Wire | None:
+    if instance.address is None:
+        return None
     return Wire(
         id=instance.id,
-        # A terminated instance's address may be another's: its wire is only ever removed.
-        address=instance.address or IPv4Address(0),
+        address=instance.address,
         subnet=network,
         gateway=network[1],
         hostname=instance.hostname,
@@ -241,8 +246,9 @@ _ENDINGS = {
 
 
 def give_up_overdue(instance: Instance, now: datetime, problem: str) -> Instance:
-    """Return a launch that is overdue as given up, because its node does not answer; any other as
-    it is."""
+    """Return a launch that is overdue as given up, because its node does not answer; any other
+    as it is.
+    """
     overdue = now - instance.changed_at >= timedelta(seconds=limits.LAUNCH_TIMEOUT_S)
     if instance.state is InstanceState.PENDING and overdue:
         return _given_up(instance, f"{instance.node} did not answer: {problem}", now)
@@ -250,8 +256,9 @@ def give_up_overdue(instance: Instance, now: datetime, problem: str) -> Instance
 
 
 def _given_up(instance: Instance, failure: str, now: datetime) -> Instance:
-    """A start that cannot be carried out: a first launch takes the way of termination, a later one
-    of stopping."""
+    """A start that cannot be carried out: a first launch takes the way of termination, a later
+    one of stopping.
+    """
     first = instance.seen_boot == 0
     to = InstanceState.SHUTTING_DOWN if first else InstanceState.STOPPING
     return _moved(instance, to, failure, now)

@@ -1,10 +1,11 @@
-"""`ClusterScheduler`: which node an instance runs on. Room is claimed in the transaction that makes
-the instance."""
+"""`ClusterScheduler`: which node an instance runs on. Room is claimed in the transaction that
+makes the instance.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 from sqlalchemy import delete, select, update
@@ -59,8 +60,9 @@ class ClusterScheduler:
             self.nodes[node.name] = node
 
     def open(self) -> None:
-        """Make the nodes known to the state, with what their hypervisors have. A node that does not
-        answer has a `problem`."""
+        """Make the nodes known to the state, with what their hypervisors have. A node that does
+        not answer has a `problem`.
+        """
         rooms = [node.room(position) for position, node in enumerate(self.nodes.values())]
         with self.state.transaction() as tx:
             known = {room.name: room for room in self.rooms(tx)}
@@ -89,7 +91,8 @@ class ClusterScheduler:
 
     def place(self, kind: InstanceType, holder: str, *, node: NodeName | None = None) -> NodeName:
         """Claim room for one instance of `kind`, on `node` if it is given. Raises `NoRoom`,
-        `NotFound`."""
+        `NotFound`.
+        """
         with self.state.transaction() as tx:
             return self.claim(tx, kind, [holder], node=node)[0].name
 
@@ -100,7 +103,8 @@ class ClusterScheduler:
 
     def capacity(self, kinds: Iterable[InstanceType]) -> dict[str, Capacity]:
         """Return for each type how many instances of it alone fit now, and would fit on empty
-        nodes."""
+        nodes.
+        """
         with self.state.reading() as tx:
             rooms = [room for room in self.rooms(tx) if self._usable(room) is None]
         return {
@@ -149,7 +153,8 @@ class ClusterScheduler:
 
     def reclaim(self, tx: Transaction, holder: str, name: NodeName, kind: InstanceType) -> None:
         """Claim cores and memory again for a holder that kept its disk, as part of `tx`. Raises
-        `NoRoom`."""
+        `NoRoom`.
+        """
         rooms = {room.name: room for room in self.rooms(tx)}
         more = attrs.evolve(kind, disk_gib=0)
         if self._against(rooms[name], more, name, None):
@@ -163,7 +168,8 @@ class ClusterScheduler:
 
     def give_back(self, tx: Transaction, holder: str) -> None:
         """Give back all that `holder` claimed, as part of `tx`; nothing happens if it holds
-        nothing."""
+        nothing.
+        """
         self._shrink(tx, holder, keep_disk=False)
 
     def _hold(self, tx: Transaction, holder: str, name: NodeName, kind: InstanceType) -> None:
@@ -216,14 +222,15 @@ class ClusterScheduler:
         if room.name not in self.nodes:
             return "not part of this cloud any more"
         if room.problem is not None:
-            return f"not answering ({room.problem})"
+            return f"unusable ({room.problem})"
         return None
 
     def _against(
         self, room: NodeRoom, kind: InstanceType, node: NodeName | None, zone: str | None
     ) -> str | None:
         """Return the first thing that speaks against the node, in words without numbers, or
-        None."""
+        None.
+        """
         if node is not None and room.name != node:
             return "not the node asked for"
         if zone is not None and room.zone != zone:
@@ -272,8 +279,9 @@ class ClusterScheduler:
 
 
 def merged(known: NodeRoom, found: NodeRoom) -> NodeRoom:
-    """Return a known node with what it was found to have. One that does not answer keeps its former
-    size."""
+    """Return a known node with what it was found to have. One that does not answer keeps its
+    former size.
+    """
     if found.problem is not None:
         return attrs.evolve(known, problem=found.problem, zone=found.zone)
     return attrs.evolve(
@@ -311,7 +319,7 @@ def _how_many(room: NodeRoom, kind: InstanceType) -> int:
 
 def _in_words(reason: str, count: int, kind: InstanceType, rooms: Sequence[NodeRoom]) -> str:
     """Say how many nodes have `reason` against them, and how near the nearest came."""
-    lacks = {
+    lacks: dict[str, tuple[int, str, Callable[[NodeRoom], int]]] = {
         "lack memory": (kind.memory_mib, "MiB", lambda room: room.free_memory_mib),
         "lack cores": (kind.cpus, "cores", lambda room: room.free_cpus),
         "lack disk": (kind.disk_gib, "GiB", lambda room: room.free_disk_gib),

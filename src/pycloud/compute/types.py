@@ -52,7 +52,8 @@ DEFAULT_TYPES = tuple(
     )
 )
 """The types of Eucalyptus 3, cores / MiB / GiB ("Instance types", Eucalyptus administration
-guide)."""
+guide).
+"""
 
 
 class InstanceTypes:
@@ -72,7 +73,8 @@ class InstanceTypes:
 
     def list(self) -> list[InstanceType]:
         """Return all types, the smallest first (disk, memory, cores, name: the order of the
-        Eucalyptus tools)."""
+        Eucalyptus tools).
+        """
         with self.state.reading() as tx:
             found = self._all(tx).values()
         return sorted(
@@ -93,7 +95,8 @@ class InstanceTypes:
 
     def put(self, kind: InstanceType) -> None:
         """Add a type or change it; instances keep the size they were launched with. Raises
-        `InvalidValue`."""
+        `InvalidValue`.
+        """
         checked_name("instance type", kind.name)
         if min(kind.cpus, kind.memory_mib, kind.disk_gib) < 1:
             raise InvalidValue(f"{kind}: cores, memory and disk are whole numbers from 1 on")

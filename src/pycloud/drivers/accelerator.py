@@ -1,9 +1,8 @@
 """Whether KVM really runs guests on this host, found out by letting it run one.
 
 `/dev/kvm` can exist, answer, and be advertised by libvirt, and guests still hang on it (nested or
-para-virtual KVM). So a guest of 512 bytes,
-which does nothing but end with a known status, is run on both accelerators; KVM is believed if its
-guest ends as it should and is not slower than the
+para-virtual KVM). So a guest of 512 bytes, which does nothing but end with a known status, is run
+on both accelerators; KVM is believed if its guest ends as it should and is not slower than the
 emulated one.
 """
 
@@ -30,7 +29,8 @@ _SECTOR = _CODE.ljust(510, b"\0") + b"\x55\xaa"
 
 def probe(emulator: str, cache: Path, host_boot: str) -> str:
     """Return `kvm` or `qemu`. The result is kept in the file `cache` until the host is
-    restarted."""
+    restarted.
+    """
     key = {"emulator": emulator, "host_boot": host_boot}
     try:
         kept = json.loads(cache.read_text())

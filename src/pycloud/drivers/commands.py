@@ -1,5 +1,6 @@
 """Programs of the host that the network drivers call: where they are looked for, and what their
-failures mean."""
+failures mean.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """One dnsmasq per cloud and node: the fixed lease and the name of each guest.
 
 It listens at the gateways' addresses, which only this cloud's taps have, so a new tap needs no new
-configuration. It outlives the process
-that started it. Nothing that it keeps is needed after a restart: leases are fixed, and held in its
-memory only.
+configuration. It outlives the process that started it. Nothing that it keeps is needed after a
+restart: leases are fixed, and held in its memory only.
 """
 
 from __future__ import annotations
@@ -140,8 +139,7 @@ class Dnsmasq:
             os.close(process)
 
     def _pid(self) -> int | None:
-        """Return its process id, from its file or, if that was lost, by looking at all
-        processes."""
+        """Return its process id, from its file or, if that was lost, by looking at all processes."""
         known = self._read("dnsmasq.pid").strip()
         if known.isdigit() and self._is_ours(int(known)):
             return int(known)
@@ -149,7 +147,8 @@ class Dnsmasq:
 
     def _is_ours(self, pid: int) -> bool:
         """Process ids are used again, so the command line and the network namespace must be right
-        too."""
+        too.
+        """
         place = Path("/proc", str(pid))
         try:
             arguments = (place / "cmdline").read_bytes().split(b"\0")

@@ -1,5 +1,6 @@
 """A guest as libvirt describes it: a pure function from `Domain` to XML ("Domain XML format",
-libvirt.org)."""
+libvirt.org).
+"""
 
 from __future__ import annotations
 
@@ -16,12 +17,14 @@ from pycloud.errors import Cannot
 from pycloud.ids import InstanceId
 
 NAMESPACE = "urn:pycloud:guest:1"
-"""Of our element in a domain's metadata: by it the hypervisor remembers whose a guest is and which
-boot it had."""
+"""Of our element in a domain's metadata: by it the hypervisor remembers whose a guest is and
+which boot it had.
+"""
 
 _SPARE_PORTS = 8
 """PCIe ports kept free, for disks and interfaces that are plugged in later: q35 can't make them
-while it runs."""
+while it runs.
+"""
 
 
 @attrs.frozen
@@ -53,13 +56,15 @@ class Mark:
 
 def uuid_of(id_: InstanceId) -> UUID:
     """Return the domain's UUID: it begins with `ec2`, by which cloud-init recognises EC2
-    ("identify_ec2_instances")."""
+    ("identify_ec2_instances").
+    """
     return UUID("ec2" + hashlib.sha256(id_.encode()).hexdigest()[:29])
 
 
 def domain_xml(domain: Domain, mark: Mark, accelerator: str, console: Path) -> str:
-    """Return the definition of `domain`, run by `accelerator` (`kvm` or `qemu`), its serial console
-    kept in `console`."""
+    """Return the definition of `domain`, run by `accelerator` (`kvm` or `qemu`), its serial
+    console kept in `console`.
+    """
     for value in (domain.disk, domain.kernel, domain.ramdisk, domain.kernel_args):
         if value is not None and not value.isprintable():
             raise Cannot(

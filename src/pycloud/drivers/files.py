@@ -27,7 +27,8 @@ class FileBlobs:
     >>> import io
     >>> from pycloud.drivers.files import FileBlobs
     >>> blobs = FileBlobs("blobs")
-    >>> blobs.read(blobs.write(io.BytesIO(b"sand")).id).read()
+    >>> with blobs.read(blobs.write(io.BytesIO(b"sand")).id) as stream:
+    ...     stream.read()
     b'sand'
     """
 

@@ -2,11 +2,9 @@
 last of them has gone.
 
 The kernel asks the interface where a packet comes *in* whether it forwards, so answers to guests
-need it on the uplink
-(`Documentation/networking/ip-sysctl.rst`, "forwarding"). The host's global `ip_forward` stays as it
-is. What the uplink was before is
-remembered in `/run`, which lives as long as the setting itself, and is shared by all clouds of the
-host.
+need it on the uplink (`Documentation/networking/ip-sysctl.rst`, "forwarding"). The host's global
+`ip_forward` stays as it is. What the uplink was before is noted in `/run`, which lives as long as
+the setting itself, and is shared by all clouds of the host.
 """
 
 from __future__ import annotations
@@ -56,7 +54,8 @@ def switch_off() -> None:
 
 def _is_ours(note: Path) -> bool:
     """If the global setting has changed since, it has set every interface, and the host wants to
-    forward by itself."""
+    forward by itself.
+    """
     try:
         return note.read_text() == _value("all")
     except FileNotFoundError:

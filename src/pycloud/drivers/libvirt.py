@@ -1,8 +1,8 @@
 """`LibvirtHypervisor`: real guests, through libvirt (extra `pycloud[libvirt]`).
 
 Domains are persistent, so that the hypervisor itself remembers why a guest is off, also if nobody
-was listening. What else must be
-remembered (whose the guest is, which boot it had) is in the domain's metadata.
+was listening. What else must be remembered (whose the guest is, which boot it had) is in the
+domain's metadata.
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ class LibvirtHypervisor:
     """The guests of one libvirtd, any URI ("Connection URIs", libvirt.org).
 
     `consoles` is a folder for what the guests write to their serial consoles. `cloud` tells this
-    cloud's guests from those of another on the same
-    libvirtd. `accelerator` is `kvm` or `qemu`; by default it is found out by running a tiny guest,
-    which takes a local URI.
+    cloud's guests from those of another on the same libvirtd. `accelerator` is `kvm` or `qemu`; by
+    default it is found out by running a tiny guest, which takes a local URI.
 
     Errors of libvirt become `TryLater` (it did not answer) or `Cannot` (it answered no).
     """
@@ -177,8 +176,7 @@ class LibvirtHypervisor:
         """Define and start, unless this boot was started before.
 
         The mark says that it was only after it was: dying in between costs a second look, never a
-        guest that is taken for one that has
-        ended.
+        guest that is taken for one that has ended.
         """
         started = 0 if mark is None else mark.started
         if started >= domain.boot:
@@ -204,8 +202,9 @@ class LibvirtHypervisor:
             raise Cannot(f"cannot make the folder {self.consoles}: {error.strerror}") from error
 
     def _logs(self, id_: InstanceId) -> list[Path]:
-        """Return the console's log and, in front of which virtlogd puts a number when it rotates,
-        the older ones."""
+        """Return the console's log and, in front of which virtlogd puts a number when it
+        rotates, the older ones.
+        """
         newest = self.consoles / f"{id_}.log"
         return [newest, *sorted(self.consoles.glob(f"{id_}.log.*"))]
 
@@ -283,8 +282,9 @@ _events_started = False
 
 def _start_events() -> None:
     """Start libvirt's event loop, once in a process and before the first connection
-    ("virEventRegisterDefaultImpl")."""
-    global _events_started  # noqa: PLW0603 - libvirt has one event loop in a process
+    ("virEventRegisterDefaultImpl").
+    """
+    global _events_started
     with _events:
         if _events_started:
             return

@@ -2,10 +2,9 @@
 loads.
 
 Two tables, both called `pycloud_<tag>` and both replaced in one transaction: `arp`, and `inet` for
-everything else. No other table is
-looked at. A packet that another table drops stays dropped, and one that these accept can still be
-dropped by others: see nft(8), "verdict
-statements". Rules know taps by name, so they are in force before a tap exists.
+everything else. No other table is looked at. A packet that another table drops stays dropped, and
+one that these accept can still be dropped by others: see nft(8), "verdict statements". Rules know
+taps by name, so they are in force before a tap exists.
 """
 
 from __future__ import annotations
@@ -30,8 +29,7 @@ def ruleset(
     """Return the whole ruleset of a cloud, for one `nft -f -`.
 
     Guests may get out through `uplinks`. What comes in through `guarded` goes to pycloud's taps and
-    nowhere else: these are uplinks that
-    forwarded nothing before there were guests.
+    nowhere else: these are uplinks that forwarded nothing before there were guests.
     """
     return "\n".join(
         [

@@ -2,10 +2,8 @@
 setting of the host is touched.
 
 Whose tap is whose is written on the taps, so nothing needs to be remembered; what is found is
-compared with what is wanted and put right.
-The order keeps false senders out at every moment: rules know taps by name and are in force before a
-tap exists, and a tap that leaves goes
-before its rules.
+compared with what is wanted and put right. The order keeps false senders out at every moment: rules
+know taps by name and are in force before a tap exists, and a tap that leaves goes before its rules.
 """
 
 from __future__ import annotations
@@ -42,20 +40,17 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class RoutedFabric:
-    """Guests on routed taps: addresses and names from dnsmasq, rules in nftables. Needs root and
-    Linux.
+    """Guests on routed taps, with dnsmasq and nftables. Needs Linux and root.
 
     Guests reach each other, their gateway (DHCP, DNS, ping) and the metadata service: what they ask
-    of 169.254.169.254 arrives at port
-    `metadata_port` of their gateway's address. With `outbound` they also get out through the
-    interfaces of the host's default route, behind
-    the host's address. They reach nothing else of the host. The host reaches them.
+    of 169.254.169.254 arrives at port `metadata_port` of their gateway's address. With `outbound`
+    they also get out through the interfaces of the host's default route, behind the host's address.
+    They reach nothing else of the host. The host reaches them.
 
     Files are in `directory`/`cloud`, which everybody must be able to read; nothing in them is
-    needed after a restart. Several clouds live on
-    one host if their `cloud` and their subnets differ. `upstream_dns` are the name servers that
-    guests get answers from if `outbound`, or None
-    for those of the host; names of guests are `<hostname>.<domain>`.
+    needed after a restart. Several clouds live on one host if their `cloud` and their subnets
+    differ. Names of guests are `<hostname>.<domain>`; other names are looked up if `outbound`, with
+    the name servers `upstream_dns`, or with those of the host if that is None.
 
     >>> fabric = RoutedFabric(cloud="eucatest", outbound=False)
     >>> fabric.table
@@ -92,8 +87,7 @@ class RoutedFabric:
         self._lock = threading.Lock()
 
     def check(self, subnet: IPv4Network) -> None:
-        """Raise `InvalidValue` if `subnet` overlaps a route of the host, other than this cloud's
-        and the default route."""
+        """Raise `InvalidValue` if `subnet` overlaps a route that is neither ours nor the default."""
         with connected() as netlink:
             routes = all_routes(netlink)
             mine = [tap.index for tap in taps.all_taps(netlink) if tap.cloud == self.cloud]
@@ -108,8 +102,7 @@ class RoutedFabric:
         """Make these wires exist, and no others of this cloud; without wires, leave nothing of it.
 
         Raises `Cannot` (no privileges; a program or a kernel feature is missing; a subnet overlaps;
-        a name or an address is taken) or
-        `TryLater`.
+        a name or an address is taken) or `TryLater`.
         """
         _check_wires(wires)
         with self._lock, connected() as netlink:
@@ -203,7 +196,8 @@ def _servers(servers: Sequence[IPv4Address | str] | None) -> tuple[IPv4Address, 
 
 def _check_wires(wires: Sequence[Wire]) -> None:
     """Refuse what would be a line of its own in somebody's configuration, or somebody else's
-    packets."""
+    packets.
+    """
     for wire in wires:
         sound = (
             _ID.fullmatch(wire.id)

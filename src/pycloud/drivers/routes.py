@@ -21,8 +21,7 @@ _UNREACHABLE = 7
 
 @attrs.frozen
 class Route:
-    """An entry of one of the host's routing tables; `index` is the interface's, if it leads to
-    one."""
+    """An entry of one of the host's routing tables; `index` is the interface's, if it leads to one."""
 
     destination: IPv4Network
     kind: int
@@ -69,7 +68,8 @@ def overlap(
     subnet: IPv4Network, routes: Sequence[Route], *, metric: int, ours: Collection[int]
 ) -> str | None:
     """Name a route that overlaps `subnet`, unless it is a default route, a subnet's of `metric`, or
-    through our interfaces."""
+    through our interfaces.
+    """
     for route in routes:
         is_ours = route.index in ours or route.is_subnet_of(metric)
         if not is_ours and not route.is_default and route.destination.overlaps(subnet):

@@ -24,8 +24,9 @@ WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class WsgiServer:
     """Serves `app` at `host`:`port` between `start()` and `stop()`, or as a context manager.
 
-    Port 0 takes a free one. With `freebind` the address need not exist yet. A client that says nothing for 10 s is cut off. The callable finds
-    `pycloud.set_ttl` in its environment: it sets the hop limit of its answer's packets.
+    Port 0 takes a free one. With `freebind` the address need not exist yet. A client that says
+    nothing for 10 s is cut off. The callable finds `pycloud.set_ttl` in its environment: it sets
+    the hop limit of its answer's packets.
     """
 
     def __init__(
@@ -87,9 +88,9 @@ def _make_server(app: WsgiApp, host: str, port: int, threads: int, freebind: boo
     except ImportError as error:
         raise InvalidValue("serving needs cheroot: pip install 'pycloud[serve]'") from error
 
-    class Gateway(wsgi.Gateway_10):  # type: ignore[misc]
-        def get_environ(self) -> dict[str, Any]:
-            environ: dict[str, Any] = super().get_environ()
+    class Gateway(wsgi.Gateway_10):
+        def get_environ(self) -> Any:
+            environ = wsgi.Gateway_10.get_environ(self)
             connection = self.req.conn.socket
 
             def set_ttl(hops: int) -> None:
@@ -99,7 +100,7 @@ def _make_server(app: WsgiApp, host: str, port: int, threads: int, freebind: boo
             set_ttl(_TTL_DEFAULT)  # what an earlier request of this connection may have changed
             return environ | {"pycloud.set_ttl": set_ttl}
 
-    class Server(wsgi.Server):  # type: ignore[misc]
+    class Server(wsgi.Server):
         @staticmethod
         def bind_socket(sock: socket.socket, address: tuple[str, int]) -> socket.socket:
             if freebind:

@@ -2,8 +2,7 @@
 and for planning.
 
 They are ordinary drivers. What happens in them is in a `SimHost`, which outlives the drivers as a
-real host does: make new drivers on the
-same host and they find what the former ones left.
+real host does: make new drivers on the same host and they find what the former ones left.
 """
 
 from __future__ import annotations
@@ -44,8 +43,7 @@ class SimHost:
     """A simulated machine with its guests, wires and disks.
 
     `fault(verb, fault)` makes the next call of a verb (such as `hypervisor.ensure`) go wrong;
-    `obedient=False` gives guests that ignore the
-    power button.
+    `obedient=False` gives guests that ignore the power button.
 
     >>> host = SimHost(cpus=4, memory_mib=2048, disk_gib=100)
     >>> host.fault("blocks.ensure", Fault.REFUSE)
@@ -115,7 +113,8 @@ class SimHost:
 
     def call(self, verb: str, subject: str, act: Callable[[], None]) -> None:
         """Carry out something that changes the world, with the faults and boundaries that were
-        asked for."""
+        asked for.
+        """
         self.answer()
         fault = self._next_fault(verb)
         if fault is Fault.REFUSE:
@@ -139,8 +138,9 @@ class SimHost:
 
 
 class SimHypervisor:
-    """A hypervisor without guests: a domain is on as soon as it is started, and off as soon as it
-    is told."""
+    """A hypervisor without guests: a domain is on as soon as it is started, and off as soon as
+    it is told.
+    """
 
     def __init__(self, host: SimHost | None = None) -> None:
         self.host = host or SimHost()

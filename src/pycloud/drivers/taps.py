@@ -1,8 +1,8 @@
 """Taps: the host's ends of the wires, with their address, route and neighbour.
 
 A tap carries its cloud and its instance in its alias, `pycloud/<cloud>/<instance>`, so nothing
-needs to be remembered elsewhere. It is made
-persistent last: whoever dies half-way leaves none behind.
+needs to be remembered elsewhere. It is made persistent last: whoever dies half-way leaves none
+behind.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def all_taps(netlink: Any) -> list[Tap]:
 
 def make(netlink: Any, cloud: str, wire: Wire, mtu_bytes: int) -> None:
     """Make the tap of a wire, which appears as a whole or not at all. Raises `Cannot` if the name
-    is taken."""
+    is taken.
+    """
     with open("/dev/net/tun", "r+b", buffering=0) as tun:
         _claim(tun, wire.device)
         index = socket.if_nametoindex(wire.device)

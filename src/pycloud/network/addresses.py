@@ -1,5 +1,6 @@
 """`IPPool`: which address is whose. Decides inside transactions; what a host does with it is the
-fabric's."""
+fabric's.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +23,8 @@ class IPPool:
     """The addresses of one network, each held by at most one holder, each holder with at most one.
 
     The first four addresses and the last are never given, as in AWS ("Subnet CIDR reservations"):
-    network, gateway, name server, one for
-    later, broadcast. Those never used go first, then the one that has rested longest. `name` tells
-    several pools of one state apart.
+    network, gateway, name server, one for later, broadcast. Those never used go first, then the one
+    that has rested longest. `name` tells several pools of one state apart.
 
     >>> import pycloud
     >>> with pycloud.SQLiteState("cloud.db") as state:
@@ -117,8 +117,9 @@ class IPPool:
             )
 
     def _free(self, tx: Transaction) -> int | None:
-        """Return the free address that is next, locked, passing over those that others are taking
-        just now."""
+        """Return the free address that is next, locked, passing over those that others are
+        taking just now.
+        """
         query = (
             select(addresses.c.address)
             .where(addresses.c.pool == self.name, addresses.c.holder.is_(None))

@@ -17,8 +17,9 @@ class Fabric(Protocol):
     """
 
     def check(self, subnet: IPv4Network) -> None:
-        """Raise `InvalidValue` if `subnet` can't be used on this node, because it overlaps a route
-        that is not ours."""
+        """Raise `InvalidValue` if `subnet` can't be used on this node, because it overlaps a
+        route that is not ours.
+        """
         ...
 
     def found(self) -> Set[InstanceId]:
@@ -30,7 +31,6 @@ class Fabric(Protocol):
         rules.
 
         A host's end is a network device called `Wire.device`, ready to be handed to a hypervisor.
-        Without wires nothing of
-        this cloud is left on the node. Applying twice is applying once.
+        Without wires nothing of this cloud is left on the node. Applying twice is applying once.
         """
         ...

@@ -13,8 +13,7 @@ def mac_of(address: IPv4Address) -> str:
     """Return the MAC address of the guest that has `address`.
 
     It follows from the address (a locally administered prefix and the four bytes), so whoever gets
-    an address next gets
-    the same MAC: no DHCP lease and no neighbour entry can be stale.
+    an address next gets the same MAC: no DHCP lease and no neighbour entry can be stale.
 
     >>> mac_of(IPv4Address("10.11.0.5"))
     '0e:cd:0a:0b:00:05'

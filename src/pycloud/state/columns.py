@@ -15,7 +15,8 @@ _MICROSECOND = timedelta(microseconds=1)
 
 class Instant(TypeDecorator[datetime]):
     """A moment in UTC, kept as microseconds since 1970: SQLite has no type for it that sorts and
-    keeps the zone."""
+    keeps the zone.
+    """
 
     impl = BigInteger
     cache_ok = True

@@ -39,8 +39,7 @@ class Database(abc.ABC):
     """A state: `open()` it, or use it as a context manager, before the first transaction.
 
     Opening brings the schema to this version. Raises `SchemaTooNew` for a state that a newer
-    pycloud wrote, `StateError` for
-    anything that is not a pycloud state.
+    pycloud wrote, `StateError` for anything that is not a pycloud state.
     """
 
     def __init__(self, *, clock: Clock | None = None) -> None:
@@ -156,8 +155,9 @@ class Database(abc.ABC):
                 connection.rollback()
 
     def lead(self, name: str) -> Leadership | None:
-        """Return the leadership called `name`, or None if another holds it. It ends with the state
-        at the latest."""
+        """Return the leadership called `name`, or None if another holds it. It ends with the
+        state at the latest.
+        """
         leadership = self._lead(name)
         if leadership is not None:
             self._leaderships.append(leadership)

@@ -1,5 +1,6 @@
 """The state in PostgreSQL, for clouds whose controllers run on several hosts (extra
-`pycloud[postgres]`)."""
+`pycloud[postgres]`).
+"""
 
 from __future__ import annotations
 
@@ -78,7 +79,8 @@ class PostgresState(Database):
 
     def _lead(self, name: str) -> Leadership | None:
         """Take an advisory lock on a connection of its own; the server gives it back when that
-        connection ends."""
+        connection ends.
+        """
         connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         taken = connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _key(name)})
         if not taken:

@@ -1,5 +1,6 @@
 """The tables, as the newest migration leaves them. Each is owned by one store; the comment names
-it."""
+it.
+"""
 
 from __future__ import annotations
 

@@ -71,7 +71,8 @@ class SQLiteState(Database):
 
     def watch(self, on_change: Callable[[], None]) -> Callable[[], None]:
         """Look 20 times a second whether another connection has committed; that costs some
-        microseconds."""
+        microseconds.
+        """
         stopping = threading.Event()
         thread = threading.Thread(
             target=_look, args=(self.path, on_change, stopping), name="pycloud-state", daemon=True
@@ -85,8 +86,9 @@ class SQLiteState(Database):
         return stop
 
     def _lead(self, name: str) -> Leadership | None:
-        """Lock a file beside the database; the kernel unlocks it when the process ends, however it
-        ends."""
+        """Lock a file beside the database; the kernel unlocks it when the process ends, however
+        it ends.
+        """
         file = os.open(f"{self.path}.{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,5 +1,6 @@
 """One transaction: what the stores' building blocks (`take`, `claim`, `add`) get as their first
-argument."""
+argument.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class Transaction:
 
     def record(self, event: str, subject: str, detail: str = "") -> None:
         """Write an event into the journal, as part of this transaction. Secrets have no place in
-        it."""
+        it.
+        """
         self.execute(
             journal.insert().values(at=self.now, event=event, subject=subject, detail=detail)
         )

@@ -27,8 +27,7 @@ class Blocks(Protocol):
         """Make the disk exist and return what the hypervisor opens it by (for files, the path).
 
         A disk that exists is left as it is, contents and all. A half-made one is made anew.
-        `open_image` gives the bytes of
-        a disk without base.
+        `open_image` gives the bytes of a disk without base.
         """
         ...
 

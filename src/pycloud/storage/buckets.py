@@ -47,7 +47,8 @@ class BucketStore:
     ...     store = pycloud.BucketStore(state, FileBlobs("blobs"))
     ...     store.create("holiday")
     ...     print(store.put("holiday", "beach.txt", io.BytesIO(b"sand")).size_bytes)
-    ...     print(store.get("holiday", "beach.txt").read())
+    ...     with store.get("holiday", "beach.txt") as stream:
+    ...         print(stream.read())
     4
     b'sand'
     """
@@ -81,8 +82,9 @@ class BucketStore:
             return list(tx.execute(query).scalars())
 
     def put(self, bucket: str, key: str, stream: BinaryIO) -> StoredObject:
-        """Store what `stream` gives as object `key`, in place of what was there. Raises `NotFound`,
-        `InvalidValue`."""
+        """Store what `stream` gives as object `key`, in place of what was there. Raises
+        `NotFound`, `InvalidValue`.
+        """
         name = _checked_key(key)
         with self.state.reading() as tx:
             self._locked(tx, bucket)
@@ -91,21 +93,15 @@ class BucketStore:
             with self.state.transaction() as tx:
                 self._locked(tx, bucket)
                 former = self._take_out(tx, bucket, name)
-                row = {
-                    "bucket": bucket,
-                    "key": name,
-                    "blob": written.id,
-                    "size_bytes": written.size_bytes,
-                    "etag": written.md5,
-                    "created_at": tx.now,
-                }
+                stored = StoredObject(bucket, key, written.size_bytes, written.md5, tx.now)
+                row = attrs.asdict(stored) | {"key": name, "blob": written.id}
                 tx.execute(objects.insert().values(row))
         except BaseException:
             self.blobs.remove(written.id)
             raise
         if former is not None:
             self.blobs.remove(former)
-        return StoredObject(bucket, key, written.size_bytes, written.md5, row["created_at"])
+        return stored
 
     def get(self, bucket: str, key: str) -> BinaryIO:
         """Open the object's bytes; the caller closes. Raises `NotFound`."""
@@ -120,7 +116,8 @@ class BucketStore:
 
     def list(self, bucket: str, *, prefix: str = "") -> list[StoredObject]:
         """Return the objects whose keys begin with `prefix`, in the order of their bytes. Raises
-        `NotFound`."""
+        `NotFound`.
+        """
         query = select(objects).where(objects.c.bucket == bucket).order_by(objects.c.key)
         with self.state.reading() as tx:
             self._locked(tx, bucket)
@@ -133,7 +130,8 @@ class BucketStore:
 
     def remove(self, bucket: str, key: str) -> None:
         """Delete an object; nothing happens where there is none, as in S3. Raises `NotFound` for
-        the bucket."""
+        the bucket.
+        """
         with self.state.transaction() as tx:
             self._locked(tx, bucket)
             blob = self._take_out(tx, bucket, _checked_key(key))

@@ -18,9 +18,8 @@ class Disk:
     """One file or volume on a node, as it shall be.
 
     Without `base` it is an image's bytes themselves (a kernel, a ramdisk, or a base that others
-    stand on), `size_bytes` long and
-    never written to. With `base` it is a guest's disk of `size_bytes`, copy-on-write over the disk
-    called `base`.
+    stand on), `size_bytes` long and never written to. With `base` it is a guest's disk of
+    `size_bytes`, copy-on-write over the disk called `base`.
     """
 
     id: DiskId
@@ -28,4 +27,5 @@ class Disk:
     base: DiskId | None = None
     base_format: str = "raw"
     """`raw` or `qcow2`: how the bytes of the base (or, without one, of this disk) are to be
-    read."""
+    read.
+    """

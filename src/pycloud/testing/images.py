@@ -1,9 +1,11 @@
 """The smallest files that are recognised as images, for simulated guests: nothing in them can
-run."""
+run.
+"""
 
 from __future__ import annotations
 
 import gzip
+import tempfile
 from pathlib import Path
 
 import attrs
@@ -47,15 +49,16 @@ class SimImages:
     machine: Image
 
 
-def register_sim_images(registry: ImageRegistry, directory: Path) -> SimImages:
-    """Write the three files below `directory` and register them."""
-    for name, content in (
-        ("kernel", kernel_bytes()),
-        ("ramdisk", ramdisk_bytes()),
-        ("machine", machine_bytes()),
-    ):
-        (directory / name).write_bytes(content)
-    kernel = registry.register_kernel(directory / "kernel")
-    ramdisk = registry.register_ramdisk(directory / "ramdisk")
-    machine = registry.register_machine(directory / "machine", kernel=kernel.id, ramdisk=ramdisk.id)
+def register_sim_images(registry: ImageRegistry) -> SimImages:
+    """Register the three, from files that are gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="pycloud-images-") as folder:
+        directory = Path(folder)
+        (directory / "kernel").write_bytes(kernel_bytes())
+        (directory / "ramdisk").write_bytes(ramdisk_bytes())
+        (directory / "machine").write_bytes(machine_bytes())
+        kernel = registry.register_kernel(directory / "kernel")
+        ramdisk = registry.register_ramdisk(directory / "ramdisk")
+        machine = registry.register_machine(
+            directory / "machine", kernel=kernel.id, ramdisk=ramdisk.id
+        )
     return SimImages(kernel, ramdisk, machine)

@@ -2,8 +2,8 @@
 can die at any boundary.
 
 A boundary is the moment before or after anything that outlives the process: a driver's call, a
-commit. `crash_at(n)` lets the process die at the
-n-th one from now; `restart()` is the next process on the same hosts and the same state.
+commit. `crash_at(n)` lets the process die at the n-th one from now; `restart()` is the next process
+on the same hosts and the same state.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from pycloud.clock import Clock, ManualClock
 from pycloud.cloud import CloudController
@@ -79,7 +79,7 @@ class SimWorld:
 
     def __enter__(self) -> SimWorld:
         self.cloud.open()
-        self.images = register_sim_images(self.cloud.images, self.directory)
+        self.images = register_sim_images(self.cloud.images)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -120,7 +120,8 @@ class SimWorld:
 
     def check_at_rest(self) -> None:
         """Assert that the hosts hold just what the rows say, and that every claim and address is
-        accounted for."""
+        accounted for.
+        """
         instances = self.cloud.describe_instances()
         for instance in instances:
             self._check_instance(instance)
@@ -148,12 +149,9 @@ class SimWorld:
             assert domain.boot == instance.boot, f"{instance} but {domain}"
 
     def _check_claims(self, alive: dict[Any, Instance]) -> None:
-        totals = select(
-            claims.c.node, func.sum(claims.c.cpus), func.sum(claims.c.memory_mib)
-        ).group_by(claims.c.node)
         with self.cloud.state.reading() as tx:
-            claimed = {node: (cpus, memory) for node, cpus, memory in tx.execute(totals)}
-            holders = set(tx.execute(select(claims.c.holder)).scalars())
+            held = tx.execute(select(claims)).all()
+        holders = {claim.holder for claim in held}
         assert holders == set(alive), "claims"
         for room in self.cloud.describe_nodes():
             running = [
@@ -163,7 +161,9 @@ class SimWorld:
             ]
             used = (sum(one.cpus for one in running), sum(one.memory_mib for one in running))
             assert used == (room.used_cpus, room.used_memory_mib), f"room of {room}"
-            assert used == claimed.get(room.name, (0, 0)), f"claims of {room}"
+            here = [claim for claim in held if claim.node == room.name]
+            claimed = (sum(one.cpus for one in here), sum(one.memory_mib for one in here))
+            assert used == claimed, f"claims of {room}"
             assert room.used_memory_mib <= room.memory_mib, f"{room} is overfull"
 
     def another_process(self) -> CloudController:
