@@ -1,4 +1,6 @@
-"""Real guests: run as root where libvirt answers; elsewhere reported as skipped, with the reason."""
+"""Real guests: run as root where libvirt answers; elsewhere reported as skipped, with the
+reason.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,10 @@ from pathlib import Path
 
 import attrs
 import pytest
-from examples import cloud_in_a_box as box_example
 from examples.cloud_in_a_box import Box
 from examples.images.build import GuestImages, build_images
 
+from examples import cloud_in_a_box as box_example
 from pycloud.compute.images import ImageRegistry
 from pycloud.compute.records import Image, Instance, InstanceState
 
@@ -89,13 +91,20 @@ class RealCloud:
         self.wait_ready(instance)
         return self.look(instance)
 
-    def wait_ready(self, instance: Instance, times: int = 1) -> None:
-        """Wait until the guest has said so many times that it is ready."""
+    def wait_ready(self, instance: Instance) -> None:
+        """Wait until the guest has said that it is ready."""
         cloud = self.box.cloud
-        wait_for(
-            f"{instance.id} is ready",
-            lambda: cloud.console_output(instance.id).count(READY) >= times,
-        )
+        wait_for(f"{instance.id} is ready", lambda: READY in cloud.console_output(instance.id))
+
+    def boot_id(self, instance: Instance) -> str:
+        """Return what changes with each boot of the guest; empty as long as it does not answer."""
+        ssh = box_example._ssh(self.box, instance)
+        command = [*ssh, "-o", "ConnectTimeout=2", "cat /proc/sys/kernel/random/boot_id"]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+    def wait_rebooted(self, instance: Instance, former: str) -> None:
+        """Wait until the guest answers, and not as the boot that it was."""
+        wait_for(f"{instance.id} boots again", lambda: self.boot_id(instance) not in ("", former))
 
     def look(self, instance: Instance) -> Instance:
         """Return the instance as its record is now."""

@@ -1,4 +1,6 @@
-"""The whole process is killed in the middle of real launches and terminations; the next one puts everything right."""
+"""The whole process is killed in the middle of real launches and terminations; the next one puts
+everything right.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
-from examples import cloud_in_a_box as box_example
 from examples.images.build import GuestImages
 
+from examples import cloud_in_a_box as box_example
 from pycloud.compute.records import InstanceState
 from pycloud.ids import ImageId, InstanceId
 from tests.guests.conftest import register, remove_all
@@ -40,7 +42,9 @@ def _options(home: Path) -> argparse.Namespace:
 
 
 def _kill_amid(home: Path, verb: str, subject: str, after_s: float) -> InstanceId:
-    """Let another process decide, kill it so long after its acknowledgement, and return what it acknowledged."""
+    """Let another process decide, kill it so long after its acknowledgement, and return what it
+    acknowledged.
+    """
     root = Path(__file__).parents[2]
     victim = subprocess.Popen(
         [sys.executable, "-c", VICTIM, str(home), verb, subject],

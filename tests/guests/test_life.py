@@ -43,6 +43,7 @@ def test_a_guest_boots_from_a_whole_disk(real: RealCloud) -> None:
 def test_a_guest_is_stopped_started_and_rebooted_with_its_disk(real: RealCloud) -> None:
     cloud = real.box.cloud
     guest = real.run()
+    first = real.boot_id(guest)
     real.say(guest, "echo kept >/root/note; sync")
     cloud.stop_instances([guest.id])
     stopped = real.wait_state(guest, InstanceState.STOPPED)
@@ -51,11 +52,12 @@ def test_a_guest_is_stopped_started_and_rebooted_with_its_disk(real: RealCloud) 
     assert READY in cloud.console_output(guest.id), "the console is kept while the guest is off"
     cloud.start_instances([guest.id])
     cloud.settle(timeout_s=60)
-    real.wait_ready(guest, times=2)
+    real.wait_rebooted(guest, first)
     assert real.say(guest, "cat /root/note") == "kept"
+    second = real.boot_id(guest)
     cloud.reboot_instances([guest.id])
     cloud.settle(timeout_s=90)
-    real.wait_ready(guest, times=3)
+    real.wait_rebooted(guest, second)
     assert real.say(guest, "cat /root/note") == "kept"
 
 

@@ -105,7 +105,11 @@ def _make_server(app: WsgiApp, host: str, port: int, threads: int, freebind: boo
         def bind_socket(sock: socket.socket, address: tuple[str, int]) -> socket.socket:
             if freebind:
                 sock.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_FREEBIND", 15), 1)
-            sock.bind(address)
+            try:
+                sock.bind(address)
+            except OSError:
+                sock.close()
+                raise
             return sock
 
         def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:

@@ -1,0 +1,62 @@
+"""The main job, as its users run it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.guests.conftest import home, why_no_guests
+
+__all__ = ["home"]
+
+ROOT = Path(__file__).parents[2]
+
+
+def _box(*arguments: str, command: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "examples.cloud_in_a_box"]
+    return subprocess.run(
+        [*(command or program), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+@pytest.mark.guests
+@pytest.mark.skipif(why_no_guests() is not None, reason=str(why_no_guests()))
+def test_once_with_a_real_guest(home: Path) -> None:
+    command = (str(ROOT / "cloud-in-a-box"),)
+    done = _box("--once", "--isolated", "--home", str(home), command=command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the guest says: ip-10-" in done.stdout
+    assert "ssh -i" in done.stdout
+    assert done.stdout.strip().splitlines()[-1].startswith("nothing is left behind")
+
+
+def test_once_simulated(tmp_path: Path) -> None:
+    done = _box("--once", "--simulated", "3", "--home", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "SIMULATED: 3 nodes" in done.stdout
+    assert done.stdout.strip().splitlines()[-1].startswith("nothing is left behind")
+
+
+def test_what_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:
+    done = _box("--once", "--simulated", "0", "--home", str(tmp_path))
+    assert done.returncode == 1
+    assert done.stdout.strip() == (
+        "cloud-in-a-box failed: a simulated cloud has at least 1 node, not 0"
+    )
+
+
+def test_help_says_what_there_is() -> None:
+    done = _box("--help")
+    assert done.returncode == 0
+    for option in ("--once", "--simulated", "--home", "--isolated"):
+        assert option in done.stdout
