@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import libvirt
-from examples import cloud_in_a_box as box_example
-from examples.cloud_in_a_box import Box
 
 from benchmarks.report import median, report, seconds
+from examples import cloud_in_a_box as box_example
+from examples.cloud_in_a_box import Box
 from pycloud.compute.records import Image, Instance
 
 RUNS = 7

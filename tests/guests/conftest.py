@@ -15,10 +15,10 @@ from pathlib import Path
 
 import attrs
 import pytest
-from examples.cloud_in_a_box import Box
-from examples.images.build import GuestImages, build_images
 
 from examples import cloud_in_a_box as box_example
+from examples.cloud_in_a_box import Box
+from examples.images.build import GuestImages, build_images
 from pycloud.compute.images import ImageRegistry
 from pycloud.compute.records import Image, Instance, InstanceState
 

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
-from examples.images.build import GuestImages
 
 from examples import cloud_in_a_box as box_example
+from examples.images.build import GuestImages
 from pycloud.compute.records import InstanceState
 from pycloud.ids import ImageId, InstanceId
 from tests.guests.conftest import register, remove_all
