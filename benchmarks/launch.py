@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,11 +21,12 @@ import libvirt
 from benchmarks.report import median, report, seconds
 from examples import cloud_in_a_box as box_example
 from examples.cloud_in_a_box import Box
-from pycloud.compute.records import Image, Instance
+from pycloud.compute.records import Image, Instance, InstanceState
 
 RUNS = 7
 ROUNDS_OF_TEN = 3
 GOAL = 1.15
+LIMIT_S = 120
 
 
 def main() -> None:
@@ -59,15 +61,23 @@ def _launch(box: Box, image: Image, count: int) -> tuple[float, list[str]]:
     """Run guests; return the seconds until all are running, and their definitions. They are gone afterwards."""
     launched: list[Instance] = []
 
+    changed = threading.Event()
+    unsubscribe = box.cloud.state.subscribe(changed.set)
+
     def run() -> None:
         launched.extend(box.cloud.run_instances(image.id, count=count))
-        box.cloud.settle(timeout_s=120)
+        ids = [instance.id for instance in launched]
+        while {one.state for one in box.cloud.describe_instances(ids)} != {InstanceState.RUNNING}:
+            assert changed.wait(LIMIT_S), "the launch does not come about"
+            changed.clear()
 
     took = seconds(run)
+    unsubscribe()
+    box.cloud.settle(timeout_s=LIMIT_S)
     ids = [instance.id for instance in launched]
     definitions = [_output("virsh", "dumpxml", "--inactive", id_) for id_ in ids]
     box.cloud.terminate_instances(ids)
-    box.cloud.settle(timeout_s=120)
+    box.cloud.settle(timeout_s=LIMIT_S)
     return took, definitions
 
 

@@ -79,11 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _open(options) as box:
-            launched = _launch(box, fresh=options.once)
-            _show(box, launched)
             if options.once:
-                screen.print(f"[green]{_end(box, launched.instance)}[/]")
+                _run_once(box)
             else:
+                _show(box, _launch(box, fresh=False))
                 _stay()
     except KeyboardInterrupt:
         screen.print("\nStopped. Instances go on running; start again to look after them.")
@@ -206,6 +205,21 @@ def _metadata(box: Box) -> Iterator[None]:
 
 
 # The main job
+
+
+def _run_once(box: Box) -> None:
+    """Run the job and end it; what fails on the way leaves no instance behind either."""
+    former = {instance.id for instance in box.cloud.describe_instances()}
+    try:
+        launched = _launch(box, fresh=True)
+        _show(box, launched)
+    except BaseException:
+        with contextlib.suppress(pycloud.PyCloudError):
+            new = [one.id for one in box.cloud.describe_instances() if one.id not in former]
+            box.cloud.terminate_instances(new)
+            box.cloud.settle(timeout_s=RUNNING_LIMIT_S)
+        raise
+    screen.print(f"[green]{_end(box, launched.instance)}[/]")
 
 
 def _launch(box: Box, *, fresh: bool) -> Launched:

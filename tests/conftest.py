@@ -45,24 +45,36 @@ def postgres_server() -> Iterator[str]:
         shutil.rmtree(home)
 
 
-@pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """The URL of a new, empty database."""
-    import psycopg
-
-    name = f"test_{uuid4().hex}"
-    with psycopg.connect(postgres_server.format("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-        yield postgres_server.format(name)
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+NewDatabase = Callable[[], str | None]
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def make_state(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Database]:
-    """Makes states, not open yet, that all stand on one database."""
+def new_database(request: pytest.FixtureRequest) -> NewDatabase:
+    """Makes a new, empty PostgreSQL database and gives its URL; or gives None, for SQLite in a file.
+
+    What uses it runs once on each.
+    """
     if request.param == "sqlite":
+        return lambda: None
+    server: str = request.getfixturevalue("postgres_server")
+
+    def make() -> str:
+        import psycopg
+
+        name = f"test_{uuid4().hex}"
+        with psycopg.connect(server.format("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return server.format(name)
+
+    return make
+
+
+@pytest.fixture
+def make_state(new_database: NewDatabase, tmp_path: Path) -> Callable[[], Database]:
+    """Makes states, not open yet, that all stand on one database."""
+    url = new_database()
+    if url is None:
         return lambda: SQLiteState(tmp_path / "cloud.db", clock=ManualClock())
-    url = request.getfixturevalue("postgres_url")
     return lambda: PostgresState(url, clock=ManualClock())
 
 

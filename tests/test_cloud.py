@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 import threading
 from collections.abc import Iterator
 from ipaddress import IPv4Address
@@ -29,13 +30,14 @@ from pycloud.errors import (
 from pycloud.ids import AccountId, DiskId, ImageId, InstanceId
 from pycloud.state.schema import journal, key_pairs
 from pycloud.testing.world import SimWorld
+from tests.conftest import NewDatabase
 
 MISSING = InstanceId("i-0123456789abcdef0")
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[SimWorld]:
-    with SimWorld(tmp_path, nodes=1) as world:
+def world(tmp_path: Path, new_database: NewDatabase) -> Iterator[SimWorld]:
+    with SimWorld(tmp_path, nodes=1, postgres_url=new_database()) as world:
         yield world
 
 
@@ -116,11 +118,9 @@ def test_an_image_larger_than_the_types_disk_is_refused_at_once(
     world: SimWorld, tmp_path: Path
 ) -> None:
     large = tmp_path / "large"
-    with large.open("wb") as file:
-        file.truncate(2 * 1024**3)
-        file.seek(1080)
-        file.write(b"\x53\xef")
-    image = world.cloud.images.register_machine(large, kernel=world.images.kernel.id)
+    head = struct.pack(">4sIQIIQI", b"QFI\xfb", 3, 0, 0, 16, 2 * 1024**3, 0)
+    large.write_bytes(head.ljust(512, b"\0"))  # the head of a qcow2 disk of 2 GiB
+    image = world.cloud.images.register_machine(large)
     world.cloud.types.put(InstanceType("tiny", 1, 64, 1))
     with pytest.raises(InvalidValue, match=r"needs a disk of 2.0 GiB; tiny has 1 GiB"):
         world.cloud.run_instances(image.id, type="tiny")

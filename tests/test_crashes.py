@@ -13,6 +13,7 @@ from pycloud.compute.records import InstanceState
 from pycloud.errors import NotFound
 from pycloud.ids import InstanceId
 from pycloud.testing.world import ProcessDiedError, SimWorld
+from tests.conftest import NewDatabase
 
 Story = Callable[[SimWorld, list[InstanceId]], None]
 
@@ -49,41 +50,43 @@ STORIES: dict[str, tuple[list[Story], Story, InstanceState]] = {
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_a_process_may_die_at_every_boundary(name: str, tmp_path: Path) -> None:
+def test_a_process_may_die_at_every_boundary(
+    name: str, tmp_path: Path, new_database: NewDatabase
+) -> None:
     before, story, goal = STORIES[name]
     n, died = 0, True
     while died:
         folder = tmp_path / str(n)
         folder.mkdir()
-        died = _tell(folder, before, story, goal, n)
+        with SimWorld(folder, nodes=2, postgres_url=new_database()) as world:
+            died = _tell(world, before, story, goal, n)
         n += 1
     assert n > 10, "the story passed too few boundaries to have been told"
 
 
-def _tell(folder: Path, before: list[Story], story: Story, goal: InstanceState, n: int) -> bool:
+def _tell(world: SimWorld, before: list[Story], story: Story, goal: InstanceState, n: int) -> bool:
     """Tell the story with a death at boundary `n`; return whether it came so far."""
     ids: list[InstanceId] = []
-    with SimWorld(folder, nodes=2) as world:
-        for former in before:
-            former(world, ids)
-            world.settle()
-        world.crash_at(n)
-        acknowledged = died = False
-        try:
-            story(world, ids)
-            acknowledged = True
-            world.settle()
-        except ProcessDiedError:
-            died = True
-            world.restart()
+    for former in before:
+        former(world, ids)
         world.settle()
-        world.check_at_rest()
-        instances = world.cloud.describe_instances()
-        if acknowledged:
-            assert {one.id for one in instances} == set(ids), "an acknowledged launch was lost"
-            assert {one.state for one in instances} == {goal}, "an acknowledged wish was lost"
-            assert all(one.reason is None for one in instances), instances
-        return died
+    world.crash_at(n)
+    acknowledged = died = False
+    try:
+        story(world, ids)
+        acknowledged = True
+        world.settle()
+    except ProcessDiedError:
+        died = True
+        world.restart()
+    world.settle()
+    world.check_at_rest()
+    instances = world.cloud.describe_instances()
+    if acknowledged:
+        assert {one.id for one in instances} == set(ids), "an acknowledged launch was lost"
+        assert {one.state for one in instances} == {goal}, "an acknowledged wish was lost"
+        assert all(one.reason is None for one in instances), instances
+    return died
 
 
 def test_what_was_not_acknowledged_is_wholly_there_or_not_at_all(tmp_path: Path) -> None:

@@ -63,6 +63,9 @@ _TOOLS = {
     "syslinux": "syslinux",
     "qemu-img": "qemu-utils",
 }
+_SYSTEM_PATHS = ":/usr/sbin:/sbin"
+"""Where some of the tools are, though not on everybody's path."""
+
 _MBR = Path("/usr/lib/syslinux/mbr/mbr.bin")
 _UUID = "70796c6f-7564-4775-a573-740000000001"
 _EPOCH = 1700000000
@@ -339,8 +342,8 @@ def _settle_times(root: Path) -> None:
 
 
 def _check_tools() -> None:
-    os.environ["PATH"] += ":/usr/sbin:/sbin"
-    missing = sorted({package for tool, package in _TOOLS.items() if not shutil.which(tool)})
+    path = os.environ["PATH"] + _SYSTEM_PATHS
+    missing = sorted({_TOOLS[tool] for tool in _TOOLS if not shutil.which(tool, path=path)})
     if not _MBR.exists():
         missing.append("syslinux-common")
     if missing:
@@ -356,7 +359,8 @@ def _run(
 ) -> bytes:
     words = [str(word) for word in command]
     times = {"E2FSPROGS_FAKE_TIME": str(_EPOCH), "SOURCE_DATE_EPOCH": str(_EPOCH)}
-    env = os.environ | {"LC_ALL": "C"} | (times if at_epoch else {})
+    path = os.environ["PATH"] + _SYSTEM_PATHS
+    env = os.environ | {"LC_ALL": "C", "PATH": path} | (times if at_epoch else {})
     done = subprocess.run(words, cwd=cwd, input=given, capture_output=True, env=env, check=False)
     if done.returncode != 0:
         raise BuildError(f"{words[0]} failed: {done.stderr.decode(errors='replace').strip()}")

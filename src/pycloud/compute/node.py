@@ -7,6 +7,7 @@ leave after it.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
@@ -130,14 +131,16 @@ class _Turn:
         self.disks = set(node.blocks.found())
         self.failures: dict[str, DriverError] = {}
         self.consoles: dict[str, bytes] = {}
+        self.filling = threading.Lock()
         self.touched = False
         self.problem: str | None = None
 
     def carry_out(self) -> NodeReport:
         leaving = [guest for guest in self.guests if guest.wish is not Wish.ON]
         self._each(leaving, self._bring_down)
-        self._wire()
-        self._each([guest for guest in self.guests if self._wants_start(guest)], self._bring_up)
+        starting = [guest for guest in self.guests if self._wants_start(guest)]
+        self._side_by_side(self._wire, lambda: self._each(starting, self._make_disk))
+        self._each([guest for guest in starting if guest.id not in self.failures], self._bring_up)
         self._each([guest for guest in self.guests if self._may_vanish(guest)], self._clear)
         self._drop_images()
         if self.touched:
@@ -191,9 +194,13 @@ class _Turn:
             for guest in self.guests:
                 self.failures.setdefault(guest.id, error)
 
-    def _bring_up(self, guest: GuestPlan) -> None:
+    def _make_disk(self, guest: GuestPlan) -> None:
         for base in guest.bases:
-            self.node.blocks.ensure(base, self.open_image)
+            with self.filling:  # several guests may stand on one base that is not there yet
+                self.node.blocks.ensure(base, self.open_image)
+        self.node.blocks.ensure(guest.disk, self.open_image)
+
+    def _bring_up(self, guest: GuestPlan) -> None:
         disk = self.node.blocks.ensure(guest.disk, self.open_image)
         self.touched = True
         self.node.hypervisor.ensure(self._as_domain(guest, Power.ON, disk=disk))
@@ -245,6 +252,17 @@ class _Turn:
             return None
         base = next(base for base in guest.bases if base.id == disk)
         return self.node.blocks.ensure(base, self.open_image)
+
+    def _side_by_side(self, one: Callable[[], None], other: Callable[[], None]) -> None:
+        """Do both; what neither needs of the other need not wait for it."""
+        if self.node.workers == 1:
+            one()
+            other()
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix=self.node.name) as pool:
+            first = pool.submit(one)
+            other()
+            first.result()
 
     def _each(self, guests: Iterable[GuestPlan], act: Callable[[GuestPlan], None]) -> None:
         """Do `act` for each guest, several at a time; what fails is that guest's own."""
