@@ -94,7 +94,7 @@ class Loop:
         with self._turning:
             if not self.lead():
                 return False
-            self._turn(list(self.scheduler.nodes))
+            self._turn(list(self.scheduler.nodes), mend=True)
             self._tidy()
         with self._wake:
             self._rounds += 1
@@ -190,22 +190,25 @@ class Loop:
                 unsettled = self.instances.unsettled_nodes(tx)
             now = time.monotonic()
             ready = [name for name in self.scheduler.nodes if name in unsettled | stirred]
-            self._turn([name for name in ready if self._not_before.get(name, 0) <= now])
+            due = [name for name in ready if self._not_before.get(name, 0) <= now]
+            self._turn(due, mend=False)
         return bool(unsettled)
 
     # One turn
 
-    def _turn(self, names: list[NodeName]) -> None:
-        """Plan, apply and absorb for these nodes."""
+    def _turn(self, names: list[NodeName], *, mend: bool) -> None:
+        """Plan, apply and absorb for these nodes; with `mend`, drift is looked for everywhere."""
         if not names:
             return
         plans = self._plans(names)
         if self.workers == 1 or len(plans) == 1:
-            for plan in plans:
-                self._turn_node(plan)
+            for plan, rows in plans:
+                self._turn_node(plan, rows, mend=mend)
             return
         with ThreadPoolExecutor(self.workers, thread_name_prefix="pycloud-turn") as pool:
-            list(pool.map(self._turn_node, plans))
+            turns = [pool.submit(self._turn_node, plan, rows, mend=mend) for plan, rows in plans]
+        for turn in turns:
+            turn.result()
 
     def _plans(self, names: list[NodeName]) -> list[tuple[NodePlan, list[Instance]]]:
         with self.state.reading() as tx:
@@ -220,11 +223,10 @@ class Loop:
                 for name, rows in by_node.items()
             ]
 
-    def _turn_node(self, planned: tuple[NodePlan, list[Instance]]) -> None:
-        plan, rows = planned
+    def _turn_node(self, plan: NodePlan, rows: list[Instance], *, mend: bool) -> None:
         node = self.scheduler.nodes[plan.node]
         try:
-            report = node.apply(plan, self.images.open)
+            report = node.apply(plan, self.images.open, mend=mend)
         except DriverError as error:
             self._back_off(plan.node)
             self._absorb_silence(plan.node, rows, str(error))

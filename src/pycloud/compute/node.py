@@ -92,13 +92,16 @@ class NodeController:
         """Return what this node has, as a report shows it."""
         return self._room_of(report.host, report.disk_gib, 0, None)
 
-    def apply(self, plan: NodePlan, open_image: Opener) -> NodeReport:
+    def apply(self, plan: NodePlan, open_image: Opener, *, mend: bool = True) -> NodeReport:
         """Bring the node one step nearer to `plan` and report what is there now.
+
+        With `mend`, the network is put right also where the plan changes nothing in it: that takes
+        a while.
 
         What fails for one guest is in its report. Raises `TryLater` or `Cannot` if the node as a
         whole does not answer.
         """
-        return _Turn(self, plan, open_image).carry_out()
+        return _Turn(self, plan, open_image, mend=mend).carry_out()
 
     def _room_of(
         self, host: FoundHost | None, disk_gib: int, position: int, problem: str | None
@@ -122,8 +125,11 @@ class NodeController:
 class _Turn:
     """One carrying out of one plan."""
 
-    def __init__(self, node: NodeController, plan: NodePlan, open_image: Opener) -> None:
+    def __init__(
+        self, node: NodeController, plan: NodePlan, open_image: Opener, *, mend: bool
+    ) -> None:
         self.node = node
+        self.mend = mend
         self.guests = plan.guests
         self.images = plan.images
         self.open_image = open_image
@@ -187,8 +193,10 @@ class _Turn:
     def _wire(self) -> None:
         """Give wires to all guests that are or shall be on, and to no other."""
         wanted = [guest for guest in self.guests if guest.wish is Wish.ON or self._is_on(guest)]
+        wires = [guest.wire for guest in wanted if guest.wire is not None]
         try:
-            self.node.fabric.apply([guest.wire for guest in wanted if guest.wire is not None])
+            if self.mend or {wire.id for wire in wires} != self.node.fabric.found():
+                self.node.fabric.apply(wires)
         except DriverError as error:
             self.problem = str(error)
             for guest in self.guests:
