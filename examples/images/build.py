@@ -299,14 +299,16 @@ def _resolve() -> list[str]:
     names = [*images, *(_PACKAGES if _distribution() == "debian" else (*_PACKAGES, *more))]
     if not images:
         raise BuildError(f"the package lists do not know {kernel}: run apt-get update")
-    return [f"{name}={_version(name)}" for name in names]
+    return _with_versions(names)
 
 
-def _version(package: str) -> str:
-    found = re.search(r"Candidate: (\S+)", _run(["apt-cache", "policy", package]).decode())
-    if found is None or found[1] == "(none)":
-        raise BuildError(f"the package lists do not know {package}: run apt-get update")
-    return found[1]
+def _with_versions(names: list[str]) -> list[str]:
+    told = _run(["apt-cache", "policy", *names]).decode()
+    versions = dict(re.findall(r"^(\S+):\n  Installed: .*\n  Candidate: (\S+)", told, re.MULTILINE))
+    unknown = [name for name in names if versions.get(name, "(none)") == "(none)"]
+    if unknown:
+        raise BuildError(f"the package lists do not know {', '.join(unknown)}: run apt-get update")
+    return [f"{name}={versions[name]}" for name in names]
 
 
 def _distribution() -> str:
