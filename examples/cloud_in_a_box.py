@@ -23,7 +23,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import attrs
-from rich.box import SIMPLE_HEAD
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -43,9 +43,6 @@ SSH_LIMIT_S = 240
 RUNNING_LIMIT_S = 120
 NETWORKS = [f"10.{second}.0.0/24" for second in range(11, 31)]
 COMMAND = "echo $(hostname) runs $(uname -sr) with $(grep -c ^processor /proc/cpuinfo) core"
-
-WIDTH = 130
-"""Of the table, also where the screen is narrower: an id that is cut off helps nobody."""
 
 screen = Console(highlight=False, soft_wrap=True)
 
@@ -379,11 +376,12 @@ def _show(box: Box, launched: Launched) -> None:
         "running in": _seconds(launched.running_s),
         "SSH in": _seconds(launched.ssh_s),
     }
-    table = Table(box=SIMPLE_HEAD)
-    for title in columns:
-        table.add_column(title, no_wrap=True)
-    table.add_row(*columns.values())
-    screen.print(table, crop=False, width=max(screen.width, WIDTH))
+    table = Table(
+        box=SIMPLE, show_header=False
+    )  # upright, so that no screen is too narrow for an id
+    for title, value in columns.items():
+        table.add_row(title, f"[bold]{value}[/]")
+    screen.print(table)
     if box.simulated:
         screen.print("[bold yellow]SIMULATED: there is nothing to log in to[/]")
     else:

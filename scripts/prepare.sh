@@ -78,7 +78,7 @@ make_venv() {
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         fail "pycloud needs Python 3.11 or newer; $(python3 --version) is here. Debian 12 and Ubuntu 24.04 have it"
     digest=$( (cat "$root/pyproject.toml" "$root/constraints.txt"; python3 --version) | sha256sum | cut -c1-16)
-    read -r known_digest known_level <"$venv/stamp" 2>/dev/null || true
+    [ ! -e "$venv/stamp" ] || read -r known_digest known_level <"$venv/stamp"
     [ "${known_digest:-}" = "$digest" ] && [ "${known_level:-0}" -ge "$level" ] && return 0
     [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
     local pip=("$venv/bin/python" -m pip --disable-pip-version-check -q)
