@@ -8,6 +8,7 @@ real host does: make new drivers on the same host and they find what the former 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence, Set
 from enum import StrEnum
 from ipaddress import IPv4Network
@@ -43,7 +44,7 @@ class SimHost:
     """A simulated machine with its guests, wires and disks.
 
     `fault(verb, fault)` makes the next call of a verb (such as `hypervisor.ensure`) go wrong;
-    `obedient=False` gives guests that ignore the power button.
+    `obedient=False` gives guests that ignore the power button; each change takes `delay_s` more.
 
     >>> host = SimHost(cpus=4, memory_mib=2048, disk_gib=100)
     >>> host.fault("blocks.ensure", Fault.REFUSE)
@@ -56,6 +57,7 @@ class SimHost:
         memory_mib: int = 16384,
         disk_gib: int = 1000,
         obedient: bool = True,
+        delay_s: float = 0.0,
         boundary: Boundary = lambda _: None,
     ) -> None:
         if min(cpus, memory_mib, disk_gib) < 1:
@@ -66,6 +68,7 @@ class SimHost:
         self.memory_mib = memory_mib
         self.disk_gib = disk_gib
         self.obedient = obedient
+        self.delay_s = delay_s
         self.boundary = boundary
         self.domains: dict[InstanceId, FoundDomain] = {}
         self.consoles: dict[InstanceId, bytes] = {}
@@ -122,6 +125,7 @@ class SimHost:
         if fault is Fault.FAIL:
             raise TryLater(f"{verb} of {subject} failed, as asked for")
         self.boundary(f"before {verb} {subject}")
+        time.sleep(self.delay_s)
         with self._lock:
             act()
         self.boundary(f"after {verb} {subject}")
