@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sybil import Sybil
-from sybil.parsers.myst import PythonCodeBlockParser
+from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
 collect_ignore = ["src/pycloud/state/migrations/env.py"]  # runs inside Alembic only
 
@@ -34,7 +34,7 @@ def _leave_folder(namespace: dict[str, Any]) -> None:
 
 
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser()],
+    parsers=[PythonCodeBlockParser(), SkipParser()],
     patterns=["*.md"],
     excludes=[".venv/*"],
     setup=_enter_folder,
