@@ -90,6 +90,10 @@ class Network:
         answer = self.run("busybox", "ping", "-c1", "-W1", *options, address, check=False)
         return "1 packets received" in answer
 
+    def reaches(self, address: str, *options: str) -> bool:
+        """Tell whether a ping is answered within some: a busy machine may lose the first."""
+        return any(self.pings(address, *options) for _ in range(8))
+
     def close(self) -> None:
         self.keeper.kill()
         self.keeper.wait()
@@ -378,9 +382,9 @@ class TestNames:
 class TestGuests:
     def test_reach_each_other_the_gateway_and_the_host_reaches_them(self, lab: Lab) -> None:
         one, two = lab.guests(lab.fabric(), 2)
-        assert one.pings(str(two.wire.address))
-        assert two.pings(str(one.wire.address))
-        assert one.pings(_GATEWAY)
+        assert one.reaches(str(two.wire.address))
+        assert two.reaches(str(one.wire.address))
+        assert one.reaches(_GATEWAY)
         lab.serve(str(one.wire.address), 22, at=one)
         assert _get(str(one.wire.address), 22) == _GATEWAY
 
@@ -397,7 +401,7 @@ class TestGuests:
         one, two = lab.guests(lab.fabric(), 2)
         one.pings(_GATEWAY)
         start = time.monotonic()
-        assert one.pings(str(two.wire.address))
+        assert one.reaches(str(two.wire.address))
         assert time.monotonic() - start < 0.4
 
     def test_cannot_take_each_others_address(self, lab: Lab) -> None:
@@ -406,7 +410,7 @@ class TestGuests:
         assert not one.pings(str(two.wire.address), "-I", "10.213.64.77")
         one.run("ip", "addr", "add", "203.0.113.7/32", "dev", "eth0")
         assert not one.pings(_GATEWAY, "-I", "203.0.113.7")
-        assert one.pings(str(two.wire.address))
+        assert one.reaches(str(two.wire.address))
 
     def test_are_held_to_their_address_by_the_rules_alone(self, lab: Lab) -> None:
         one, two = lab.guests(lab.fabric(), 2)
@@ -415,7 +419,7 @@ class TestGuests:
         one.run("ip", "addr", "add", "10.213.64.77/24", "dev", "eth0")
         seen = lab.watch("eth0", at=two)
         one.pings(str(two.wire.address), "-I", "10.213.64.77")
-        assert one.pings(str(two.wire.address))
+        assert one.reaches(str(two.wire.address))
         assert not seen.any_has("10.213.64.77")
         assert seen.any_has(one.wire.address)
 
@@ -434,7 +438,7 @@ class TestGuests:
         guest.run("ip", "addr", "add", "203.0.113.7/32", "dev", "eth0")
         arping = ["busybox", "arping", "-c1", "-w1", "-I", "eth0"]
         guest.run(*arping, "-s", "203.0.113.7", _GATEWAY, check=False)
-        assert guest.pings(_GATEWAY)
+        assert guest.reaches(_GATEWAY)
         assert "203.0.113.7" not in _run("ip", "neigh")
 
     def test_have_no_ipv6(self, lab: Lab) -> None:
@@ -453,7 +457,7 @@ class TestGuests:
             seen = _unreachables()
             with guest.inside(), socket.socket(socket.AF_INET, socket.SOCK_RAW, 1) as raw:
                 raw.sendto(_unreachable(connection), (_UPLINK, 0))
-            assert guest.pings(_GATEWAY)
+            assert guest.reaches(_GATEWAY)
             assert _unreachables() == seen
 
     def test_of_another_subnet_are_reached_too(self, lab: Lab) -> None:
@@ -462,7 +466,7 @@ class TestGuests:
         one, two = lab.guest(wire(0)), lab.guest(far)
         assert one.ask_for_lease(lab.directory)["router"] == _GATEWAY
         assert two.ask_for_lease(lab.directory)["router"] == str(_OTHER_SUBNET[1])
-        assert one.pings(str(far.address))
+        assert one.reaches(str(far.address))
 
 
 class TestHost:
@@ -505,7 +509,7 @@ class TestHost:
         with pytest.raises(OSError, match="No route to host"):
             socket.create_connection((nobody, 80), timeout=1)
         assert not guest.pings(nobody)
-        assert guest.pings(_OUTSIDE)
+        assert guest.reaches(_OUTSIDE)
         assert not seen.any_has(nobody)
 
     def test_it_is_as_before_when_all_have_gone(self, lab: Lab) -> None:
@@ -540,14 +544,14 @@ class TestOutside:
         lab.serve(_OUTSIDE, 80, at=world)
         with guest.inside():
             assert _get(_OUTSIDE, 80) == _UPLINK
-        assert guest.pings(_OUTSIDE)
+        assert guest.reaches(_OUTSIDE)
 
     def test_nobody_gets_in(self, lab: Lab) -> None:
         world = lab.outside()
         [guest] = lab.guests(lab.fabric(outbound=True), 1)
         world.run("ip", "route", "add", str(SUBNET), "via", _UPLINK)
         assert not world.pings(str(guest.wire.address))
-        assert guest.pings(_OUTSIDE)
+        assert guest.reaches(_OUTSIDE)
 
     def test_link_local_services_of_the_hosts_own_cloud_are_not_reached(self, lab: Lab) -> None:
         world = lab.outside()
@@ -564,7 +568,7 @@ class TestOutside:
         [guest] = lab.guests(lab.fabric(outbound=True), 1)
         assert not guest.pings("192.0.2.2")
         assert not inner.pings(str(guest.wire.address))
-        assert inner.pings("192.0.2.1")
+        assert inner.reaches("192.0.2.1")
 
     def test_the_uplink_forwards_for_guests_only(self, lab: Lab) -> None:
         world = lab.outside()
@@ -574,7 +578,7 @@ class TestOutside:
         assert _value("ipv4/conf/uplink/forwarding") == "1"
         seen = lab.watch("eth0", at=inner)
         world.pings("192.0.2.2")
-        assert world.pings(_UPLINK)
+        assert world.reaches(_UPLINK)
         assert not seen.any_has("192.0.2.2")
 
     def test_an_uplink_that_forwarded_before_does_so_afterwards(self, lab: Lab) -> None:
@@ -599,7 +603,7 @@ class TestOutside:
     def test_the_way_out_can_be_closed(self, lab: Lab) -> None:
         lab.outside()
         [guest] = lab.guests(lab.fabric(outbound=True), 1)
-        assert guest.pings(_OUTSIDE)
+        assert guest.reaches(_OUTSIDE)
         lab.fabric(outbound=False).apply([wire(0)])
         assert not guest.pings(_OUTSIDE)
         assert _value("ipv4/conf/uplink/forwarding") == "0"
@@ -617,8 +621,8 @@ class TestTwoClouds:
         assert b.ask_for_lease(lab.directory)["router"] == str(_OTHER_SUBNET[1])
         assert not a.pings(str(_elsewhere(0).address))
         assert not a.pings(str(_OTHER_SUBNET[1]))
-        assert a.pings(_OUTSIDE)
-        assert b.pings(_OUTSIDE)
+        assert a.reaches(_OUTSIDE)
+        assert b.reaches(_OUTSIDE)
         assert (one.found(), two.found()) == ({wire(0).id}, {_elsewhere(0).id})
 
     def test_one_goes_and_the_other_stays(self, lab: Lab) -> None:
@@ -630,7 +634,7 @@ class TestTwoClouds:
         one.apply([])
         guest = lab.guest(_elsewhere(0))
         assert guest.ask_for_lease(lab.directory)["ip"] == str(_elsewhere(0).address)
-        assert guest.pings(_OUTSIDE)
+        assert guest.reaches(_OUTSIDE)
         two.apply([])
         assert _picture() == before
 
@@ -719,7 +723,7 @@ class TestDrift:
         if "proto static" not in command:
             assert after == before
         guest = lab.guest(wire(0)).configure()
-        assert guest.pings(_GATEWAY)
+        assert guest.reaches(_GATEWAY)
 
     def test_of_dnsmasq(self, lab: Lab) -> None:
         fabric = lab.fabric()
@@ -764,7 +768,7 @@ class TestDrift:
         [guest] = lab.guests(fabric, 1)
         _write("ipv4/conf/uplink/forwarding", "0")
         fabric.apply([wire(0)])
-        assert guest.pings(_OUTSIDE)
+        assert guest.reaches(_OUTSIDE)
 
 
 class TestFailure:
@@ -837,10 +841,10 @@ def test_two_hundred_guests(lab: Lab) -> None:
     last = lab.guest(wires[-1])
     assert last.ask_for_lease(lab.directory)["ip"] == str(wires[-1].address)
     other = lab.guest(wires[0]).configure()
-    assert last.pings(str(other.wire.address))
+    assert last.reaches(str(other.wire.address))
     fabric.apply(wires[:1])
     assert fabric.found() == {wires[0].id}
-    assert other.pings(_GATEWAY)
+    assert other.reaches(_GATEWAY)
 
 
 def test_threads_take_turns(lab: Lab) -> None:
