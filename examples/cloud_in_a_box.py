@@ -197,7 +197,11 @@ def _metadata(box: Box) -> Iterator[None]:
         kept.write_bytes(secrets.token_bytes(32))
     app = pycloud.MetadataApp(box.cloud.metadata, secret=kept.read_bytes())
     gateway = str(box.cloud.addresses.gateway)
-    with WsgiServer(app, gateway, METADATA_PORT, freebind=True):
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(WsgiServer(app, gateway, METADATA_PORT, freebind=True))
+        except pycloud.Cannot as taken:
+            screen.print(f"{taken}; another process serves this home, it seems")
         yield
 
 
