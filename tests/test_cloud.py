@@ -6,6 +6,7 @@ import logging
 import struct
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -133,6 +134,19 @@ def test_a_client_token_makes_a_launch_repeatable(world: SimWorld) -> None:
     assert [one.id for one in again] == [one.id for one in first]
     with pytest.raises(InvalidValue, match="'once' was used for another launch"):
         world.cloud.run_instances(image, client_token="once", count=1)
+
+
+def test_a_client_token_used_by_many_at_once_launches_once(
+    tmp_path: Path, new_database: NewDatabase
+) -> None:
+    url = new_database()
+    with SimWorld(tmp_path, nodes=1, postgres_url=url) as world, ThreadPoolExecutor(6) as pool:
+        image = world.images.machine.id
+        launches = [
+            pool.submit(world.cloud.run_instances, image, client_token="once") for _ in range(6)
+        ]
+        assert len({launch.result()[0].id for launch in launches}) == 1
+        assert len(world.cloud.describe_instances()) == 1
 
 
 def test_as_many_as_fit_but_the_least(world: SimWorld) -> None:

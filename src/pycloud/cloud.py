@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 import attrs
+from sqlalchemy.exc import IntegrityError
 
 from pycloud import limits
 from pycloud.compute.images import ImageRegistry
@@ -181,13 +182,11 @@ class CloudController:
         )
         if client_token is not None and not 1 <= len(client_token) <= _TOKEN_CHARS:
             raise InvalidValue(f"a client token has 1 to {_TOKEN_CHARS} characters")
-        with self.state.transaction() as tx:
-            get_account(tx, account)
-            if client_token is not None:
-                former = self.instances.by_token(tx, account, client_token)
-                if former is not None:
-                    return _same_launch(launch, client_token, *former)
-            return self._launch(tx, launch, client_token)
+        try:
+            return self._launch_once(launch, client_token)
+        except IntegrityError:
+            # Another process used the token in the same moment: by now its launch is there.
+            return self._launch_once(launch, client_token)
 
     def describe_instances(
         self, ids: Iterable[InstanceId] | None = None, *, account: AccountId = ADMIN_ACCOUNT
@@ -281,6 +280,16 @@ class CloudController:
         return self._metadata_of(instance, image)
 
     # Behind the verbs
+
+    def _launch_once(self, launch: _Launch, client_token: str | None) -> list[Instance]:
+        """Launch, unless that was done with this token before."""
+        with self.state.transaction() as tx:
+            get_account(tx, launch.account)
+            if client_token is not None:
+                former = self.instances.by_token(tx, launch.account, client_token)
+                if former is not None:
+                    return _same_launch(launch, client_token, *former)
+            return self._launch(tx, launch, client_token)
 
     def _launch(self, tx: Transaction, launch: _Launch, client_token: str | None) -> list[Instance]:
         """Decide everything that a launch needs, or nothing: rollback is the whole undo."""

@@ -264,8 +264,10 @@ class Loop:
         if not new and former == merged(former, room):
             return
         with self.state.transaction() as tx:
+            # Instances are locked before nodes, here as in the verbs: no two wait for each other.
+            found = self.instances.find(tx, sorted(new))
             self.scheduler.refresh(tx, room)
-            for instance in self.instances.find(tx, sorted(new)):
+            for instance in found:
                 self._absorb_guest(tx, instance, guests[instance.id], restarted=restarted)
 
     def _absorb_guest(
@@ -283,12 +285,13 @@ class Loop:
 
     def _absorb_silence(self, name: NodeName, rows: list[Instance], problem: str) -> None:
         with self.state.transaction() as tx:
+            pending = [row.id for row in rows if row.state is InstanceState.PENDING]
+            found = self.instances.find(tx, sorted(pending))
             former = self.scheduler.room(tx, name)
             if former.problem != problem:
                 self.scheduler.refresh(tx, attrs.evolve(former, problem=problem))
                 tx.record("node.problem", name, problem)
-            pending = [row.id for row in rows if row.state is InstanceState.PENDING]
-            for instance in self.instances.find(tx, sorted(pending)):
+            for instance in found:
                 changed = give_up_overdue(instance, tx.now, problem)
                 if changed != instance:
                     self._write(tx, instance, changed)

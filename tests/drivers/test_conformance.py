@@ -12,6 +12,7 @@ from pycloud.compute.hypervisor import Domain, Power
 from pycloud.drivers.libvirt import LibvirtHypervisor
 from pycloud.drivers.qcow2 import Qcow2Blocks
 from pycloud.drivers.sim import SimBlocks, SimHost, SimHypervisor
+from pycloud.errors import Cannot
 from pycloud.ids import InstanceId
 from pycloud.testing.blocks import check_blocks
 from pycloud.testing.hypervisors import check_hypervisor, sim_domain
@@ -55,3 +56,19 @@ def test_libvirt(domain: Domain, home: Path) -> None:
     check_hypervisor(lambda: LibvirtHypervisor(consoles=home / "consoles"), domain)
     others = LibvirtHypervisor(consoles=home / "consoles", cloud="another")
     assert domain.id not in others.found().domains
+
+
+@pytest.mark.guests
+@pytest.mark.skipif(why_no_guests() is not None, reason=str(why_no_guests()))
+def test_a_disk_that_libvirt_may_not_reach_is_refused_with_advice(
+    domain: Domain, home: Path
+) -> None:
+    hypervisor = LibvirtHypervisor(consoles=home / "consoles")
+    home.chmod(0o700)
+    try:
+        with pytest.raises(Cannot, match="must be able to enter every folder"):
+            hypervisor.ensure(domain)
+    finally:
+        home.chmod(0o711)
+        hypervisor.remove(domain.id)
+    assert domain.id not in hypervisor.found().domains

@@ -224,7 +224,7 @@ class LibvirtHypervisor:
         try:
             yield self._connected()
         except _libvirt().libvirtError as error:
-            if error.get_error_code() in _lost_codes():
+            if _is_lost(error):
                 self.close()
                 raise TryLater(f"libvirt at {self.uri} does not answer: {error}") from error
             about = f"{subject}: " if subject else ""
@@ -368,17 +368,19 @@ def _gone_codes() -> set[int]:
     return {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_NO_DOMAIN_METADATA}
 
 
-def _lost_codes() -> set[int]:
+def _is_lost(error: Any) -> bool:
+    """Tell whether the connection failed, rather than what was asked of it."""
     libvirt = _libvirt()
-    return {
-        libvirt.VIR_ERR_SYSTEM_ERROR,
+    codes = {
         libvirt.VIR_ERR_RPC,
         libvirt.VIR_ERR_NO_CONNECT,
         libvirt.VIR_ERR_INVALID_CONN,
         libvirt.VIR_ERR_GNUTLS_ERROR,
         libvirt.VIR_ERR_AUTH_UNAVAILABLE,
-        libvirt.VIR_ERR_INTERNAL_ERROR,
     }
+    # A broken connection is also a "system" or "internal" error, as many others are: its origin tells.
+    origins = {libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE}
+    return error.get_error_code() in codes or error.get_error_domain() in origins
 
 
 def _busy_codes() -> set[int]:
