@@ -126,7 +126,11 @@ make_venv() {
     local stamp=$venv/holds digest='' known='' parts part extras='' groups=()
     [ ! -r "$stamp" ] || read -r digest known <"$stamp" || true
     # shellcheck disable=SC2086  # these are words
-    parts=$(printf '%s\n' $known "$@" | sort -u | paste -sd ' ')
+    parts=$(printf '%s\n' $known "$@" | sort -u)
+    if grep -qx box <<<"$parts"; then
+        parts=$(grep -vx simulated <<<"$parts") # box includes it
+    fi
+    parts=$(paste -sd ' ' <<<"$parts")
     [ ! -x "$venv/bin/python" ] || [ "$digest $known" != "$(venv_digest) $parts" ] || return 0
     if [ ! -w "$root" ] || { [ -e "$venv" ] && [ ! -w "$venv" ]; }; then
         fail "the virtual environment is not up to date, and $(id -un) may not write to $venv: run this once as" \

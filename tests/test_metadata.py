@@ -133,7 +133,9 @@ def test_each_key_has_its_value(service: Service, version: str, path: str, value
 
 
 def test_directories_list_their_children(service: Service) -> None:
-    assert service.ask("/latest/")[1] == b"dynamic/\nmeta-data/\nuser-data"
+    assert service.ask("/latest/")[1] == b"dynamic\nmeta-data\nuser-data", (
+        "as AWS has it, without slashes"
+    )
     listed = service.ask("/latest/meta-data")[1].decode().split("\n")
     assert {"ami-id", "placement/", "public-keys/"} <= set(listed)
     assert "ramdisk-id" not in listed, "what the guest has not is not listed"
@@ -233,3 +235,17 @@ def test_a_taken_port_is_named(service: Service) -> None:
 def test_an_address_that_does_not_exist_yet_can_be_bound(service: Service) -> None:
     with WsgiServer(service.app, "198.51.100.7", freebind=True) as server:
         assert server.port > 0
+
+
+def test_a_service_that_is_switched_off_tells_nothing(service: Service) -> None:
+    service.guest = attrs.evolve(GUEST, http_endpoint="disabled")
+    assert service.ask("/latest/meta-data/ami-id") == (403, b"")
+
+
+def test_what_the_guest_is_told_of_its_machine(service: Service) -> None:
+    service.guest = attrs.evolve(
+        GUEST, architecture="arm64", block_devices=(("root", "/dev/vda"), ("ebs1", "vdb"))
+    )
+    assert service.ask("/latest/meta-data/block-device-mapping/ebs1") == (200, b"vdb")
+    document = json.loads(service.ask("/latest/dynamic/instance-identity/document")[1])
+    assert document["architecture"] == "arm64"

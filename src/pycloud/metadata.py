@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -52,6 +53,7 @@ _VERSIONS = (
 )
 _TTL = "HTTP_X_AWS_EC2_METADATA_TOKEN_TTL_SECONDS"
 _TOKEN = "HTTP_X_AWS_EC2_METADATA_TOKEN"  # noqa: S105 - the name of a header
+_DIGITS = re.compile("[0-9]{1,5}")
 
 Tree = Mapping[str, "Tree | str | bytes"]
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
@@ -84,14 +86,21 @@ class InstanceMetadata:
     http_tokens: str
     """`optional` or `required`."""
     http_hop_limit: int
+    """How many hops the answer with a token may go: 1 to 64."""
     security_groups: tuple[str, ...] = ("default",)
+    http_endpoint: str = "enabled"
+    """`enabled`, or `disabled`: then the guest is told nothing."""
+    architecture: str = "x86_64"
+    block_devices: tuple[tuple[str, str], ...] = (("ami", "vda"), ("root", "/dev/vda"))
+    """Pairs of a name (`ami`, `root`, `ebsN`, `ephemeralN`) and a device."""
 
 
 class MetadataApp:
     """The service for the guests that `lookup` knows by their address.
 
-    Tokens (IMDSv2) are signed with `secret`, so several processes that share it, or one that starts
-    again, honour each other's.
+    Tokens (IMDSv2) are signed with `secret` (32 random bytes; made up if there is none), so several
+    processes that share it, or one that starts again, honour each other's. The server must put the
+    client's own address into REMOTE_ADDR; whoever `lookup` does not know learns nothing.
 
     >>> app = MetadataApp(lambda address: None)
     >>> app({"REMOTE_ADDR": "10.11.0.4", "PATH_INFO": "/latest/"}, lambda status, headers: print(status))
@@ -125,6 +134,8 @@ class MetadataApp:
         path = environ.get("PATH_INFO", "/")
         if guest is None:
             return "404 Not Found", b"", []
+        if guest.http_endpoint == "disabled":
+            return "403 Forbidden", b"", []
         if method == "PUT":
             return self._give_token(guest, path, environ)
         if method not in ("GET", "HEAD"):
@@ -148,9 +159,8 @@ class MetadataApp:
         if "HTTP_X_FORWARDED_FOR" in environ:
             return "403 Forbidden", b"", []  # a proxy asks: it would hand our answer on
         ttl = environ.get(_TTL, "")
-        if not (
-            ttl.isascii() and ttl.isdigit() and 1 <= int(ttl[:9]) <= limits.METADATA_TOKEN_MAX_S
-        ):
+        # Five digits are enough, and more need not be read.
+        if not (_DIGITS.fullmatch(ttl) and 1 <= int(ttl) <= limits.METADATA_TOKEN_MAX_S):
             return "400 Bad Request", b"", []
         # The answer goes no further than this many hops: not out of a container, by default.
         set_ttl = environ.get("pycloud.set_ttl")
@@ -190,6 +200,9 @@ def _find(guest: InstanceMetadata, path: str) -> bytes | None:
         if isinstance(place, str | bytes) or name not in place:
             return None
         place = place[name]
+    if not names and isinstance(place, Mapping):
+        # AWS marks no directories here, and Salt compares the list whole.
+        return "\n".join(place).encode()
     value = _listing(place) if isinstance(place, Mapping) else place
     return value.encode() if isinstance(value, str) else value
 
@@ -222,7 +235,7 @@ def _meta_data(guest: InstanceMetadata) -> Tree:
         "ami-id": guest.image_id,
         "ami-launch-index": str(guest.launch_index),
         "ami-manifest-path": guest.manifest_path,
-        "block-device-mapping": {"ami": "vda", "root": "/dev/vda"},
+        "block-device-mapping": dict(guest.block_devices),
         "hostname": full_name,
         "instance-action": "none",
         "instance-id": guest.instance_id,
@@ -268,7 +281,7 @@ def _interface(guest: InstanceMetadata, full_name: str) -> Tree:
 def _document(guest: InstanceMetadata) -> str:
     values = {
         "accountId": guest.account,
-        "architecture": "x86_64",
+        "architecture": guest.architecture,
         "availabilityZone": guest.zone,
         "billingProducts": None,
         "devpayProductCodes": None,

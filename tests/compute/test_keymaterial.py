@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,35 @@ from pycloud.errors import InvalidValue
 def _run(*command: object) -> str:
     words = [str(word) for word in command]
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
+def _ssh_key(folder: Path, *options: str) -> str:
+    _run("ssh-keygen", "-q", *options, "-N", "", "-f", folder / "key")
+    return (folder / "key.pub").read_text()
+
+
+def _ecdsa(folder: Path) -> str:
+    return _ssh_key(folder, "-t", "ecdsa")
+
+
+def _dsa(folder: Path) -> str:
+    return "ssh-dss AAAAB3NzaC1kc3MAAAAA someone"  # newer ones of OpenSSH make none
+
+
+def _certificate(folder: Path) -> str:
+    _ssh_key(folder, "-t", "ed25519")
+    _run("ssh-keygen", "-q", "-s", folder / "key", "-I", "someone", folder / "key.pub")
+    return (folder / "key-cert.pub").read_text()
+
+
+def _x509(folder: Path) -> str:
+    ask = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=someone")
+    return _run(*ask, "-keyout", folder / "key")
+
+
+def _ec_pem(folder: Path) -> str:
+    _ssh_key(folder, "-t", "ecdsa")
+    return _run("ssh-keygen", "-e", "-m", "PKCS8", "-f", folder / "key.pub")
 
 
 @pytest.fixture
@@ -70,22 +100,51 @@ def test_each_form_of_a_public_key_is_the_same_key(folder: Path, form: str) -> N
     assert read.fingerprint == _run("openssl", "dgst", "-md5", "-c", public).split()[-1]
 
 
-@pytest.mark.parametrize(
-    ("options", "complaint"),
-    [
-        (("-t", "ecdsa"), "RSA or ED25519"),
-        (("-t", "rsa", "-b", "1024"), None),
-    ],
-)
-def test_kinds_of_key(folder: Path, options: tuple[str, ...], complaint: str | None) -> None:
+@pytest.mark.parametrize("form", ["RFC4716", "PKCS8"])
+def test_an_ed25519_key_is_read_in_each_form(folder: Path, form: str) -> None:
     key = folder / "key"
-    _run("ssh-keygen", "-q", *options, "-N", "", "-f", key)
-    line = (folder / "key.pub").read_text()
-    if complaint is None:
-        assert read_public(line).kind == "rsa"
+    if form == "PKCS8":  # ssh-keygen does not export ED25519 so
+        _run("openssl", "genpkey", "-algorithm", "ed25519", "-out", key)
+        _run("openssl", "pkey", "-in", key, "-pubout", "-out", folder / "key.pub")
+        assert read_public((folder / "key.pub").read_text()).kind == "ed25519"
     else:
-        with pytest.raises(InvalidValue, match=complaint):
-            read_public(line)
+        made = generate("ed25519")
+        key.write_text(made.public_key)
+        read = read_public(_run("ssh-keygen", "-e", "-m", form, "-f", key))
+        assert (read.public_key, read.fingerprint) == (made.public_key, made.fingerprint)
+
+
+@pytest.mark.parametrize("make", [_ecdsa, _dsa, _certificate, _x509, _ec_pem])
+def test_what_it_is_instead_is_named(folder: Path, make: Callable[[Path], str]) -> None:
+    with pytest.raises(InvalidValue, match="a key pair is RSA or ED25519; this is a"):
+        read_public(make(folder))
+
+
+def test_the_shortest_rsa_key_has_1024_bits(folder: Path) -> None:
+    key = folder / "key"
+    _run("ssh-keygen", "-q", "-t", "rsa", "-b", "1024", "-N", "", "-f", key)
+    assert read_public((folder / "key.pub").read_bytes()).kind == "rsa"
+
+
+def test_two_keys_are_not_one() -> None:
+    line = generate("ed25519").public_key
+    with pytest.raises(InvalidValue, match="more than one line"):
+        read_public(f"{line}\n{line}\n")
+    pem = "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----\n"
+    with pytest.raises(InvalidValue, match="more than one key"):
+        read_public(pem * 2)
+
+
+def test_a_comment_may_say_what_it_likes() -> None:
+    made = generate("ed25519")
+    read = read_public(f"{made.public_key} beside my PRIVATE KEY\r\n")
+    assert read.public_key == made.public_key
+
+
+@pytest.mark.parametrize("head", ["PuTTY-User-Key-File-3: ssh-ed25519", "-----BEGIN PRIVATE KEY"])
+def test_private_keys_of_others_are_known_too(head: str) -> None:
+    with pytest.raises(InvalidValue, match="this is a private key"):
+        read_public(f"{head}\nMaterial")
 
 
 def test_a_private_key_given_by_mistake_is_refused_and_not_repeated() -> None:

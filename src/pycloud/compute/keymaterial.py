@@ -26,6 +26,14 @@ KeyKind = Literal["ed25519", "rsa"]
 _RSA_BITS = 2048
 _RSA_BITS_MIN = 1024
 _FORMS = "an OpenSSH line (ssh-ed25519 or ssh-rsa), PEM or RFC 4716"
+_PRIVATE = re.compile("BEGIN [A-Z0-9 ]*PRIVATE KEY|PuTTY-User-Key-File|Private-Lines:")
+_OTHERS = {
+    re.compile(r"[a-z0-9-]+-cert-v\d+@openssh\.com "): "an OpenSSH certificate",
+    re.compile(r"ecdsa-sha2-[a-z0-9]+ "): "an ECDSA key",
+    re.compile(r"sk-[a-z0-9-]+@openssh\.com "): "the key of a security key",
+    re.compile("ssh-dss "): "a DSA key",
+    re.compile("-----BEGIN CERTIFICATE"): "a certificate",
+}
 
 
 @attrs.frozen
@@ -47,7 +55,8 @@ class GeneratedKey(ImportedKey):
 
 def generate(kind: KeyKind) -> GeneratedKey:
     """Make a key: RSA (2048 bits, PKCS#1 PEM) or ED25519 (OpenSSH PEM). Raises `InvalidValue` for
-    another kind.
+    another kind. The fingerprint of an RSA key made here is another than if it were imported
+    (SHA-1 over the private key, not MD5 over the public one): so AWS has it.
 
     >>> generate("ed25519").public_key.split()[0]
     'ssh-ed25519'
@@ -71,8 +80,8 @@ def generate(kind: KeyKind) -> GeneratedKey:
 
 
 def read_public(data: bytes | str) -> ImportedKey:
-    """Read a public key in OpenSSH, PEM or RFC 4716 form. Raises `InvalidValue`; its text never
-    repeats the material.
+    """Read one public key: RSA with at least 1024 bits, or ED25519, in OpenSSH, PEM or RFC 4716
+    form. Its comment is not kept. Raises `InvalidValue`, whose text never repeats the material.
     """
     from cryptography.hazmat.primitives import serialization as forms
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -101,7 +110,7 @@ def _text_of(data: bytes | str) -> str:
         raise InvalidValue(
             f"not a public key: it is not plain text; right would be {_FORMS}"
         ) from None
-    if "PRIVATE KEY" in text:
+    if _PRIVATE.search(text):
         raise InvalidValue(
             "this is a private key; give the public one, and keep this one to yourself"
         )
@@ -116,17 +125,40 @@ def _parsed(text: str) -> RSAPublicKey | Ed25519PublicKey:
 
     key: object
     try:
-        if text.startswith("---- BEGIN SSH2 PUBLIC KEY"):
-            key = forms.load_ssh_public_key(_line_of_rfc4716(text).encode())
-        elif text.startswith("-----BEGIN"):
-            key = forms.load_pem_public_key(text.encode())
+        if text.startswith("-----BEGIN"):
+            key = forms.load_pem_public_key(_alone(text, "-----BEGIN").encode())
         else:
-            key = forms.load_ssh_public_key(text.encode())
+            key = forms.load_ssh_public_key(_openssh_line(text).encode())
+    except InvalidValue:
+        raise
     except (ValueError, UnsupportedAlgorithm):
         raise InvalidValue(f"not a public key that can be read; right would be {_FORMS}") from None
     if isinstance(key, RSAPublicKey | Ed25519PublicKey):
         return key
     raise InvalidValue("a key pair is RSA or ED25519; this is a public key of another kind")
+
+
+def _openssh_line(text: str) -> str:
+    """Return the key as OpenSSH's line; refuse what cryptography would read otherwise than meant."""
+    if text.startswith("---- BEGIN SSH2 PUBLIC KEY"):
+        text = _line_of_rfc4716(_alone(text, "---- BEGIN"))
+    if len(text.splitlines()) > 1:
+        raise InvalidValue("this is more than one line; give one public key")
+    _check_kind(text)
+    return text
+
+
+def _alone(text: str, begin: str) -> str:
+    if text.count(begin) > 1:
+        raise InvalidValue("this is more than one key; give one public key")
+    _check_kind(text)
+    return text
+
+
+def _check_kind(text: str) -> None:
+    for form, found in _OTHERS.items():
+        if form.match(text):
+            raise InvalidValue(f"a key pair is RSA or ED25519; this is {found}")
 
 
 def _line_of_rfc4716(text: str) -> str:
@@ -155,7 +187,7 @@ def _line(key: RSAPublicKey | Ed25519PublicKey) -> str:
 
 def _openssh_fingerprint(line: str) -> str:
     digest = hashlib.sha256(base64.b64decode(line.split()[1])).digest()
-    return base64.b64encode(digest).decode().rstrip("=") + "="
+    return base64.b64encode(digest).decode()  # AWS keeps the "=" at the end, OpenSSH does not
 
 
 def _colons(digits: str) -> str:
