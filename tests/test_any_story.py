@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from pycloud.compute.hypervisor import OffReason, Power
+from pycloud.compute.placement import Placement
 from pycloud.compute.records import InstanceState
 from pycloud.drivers.sim import Fault
-from pycloud.errors import NoRoom, WrongState
+from pycloud.errors import InUse, NoRoom, WrongState
 from pycloud.ids import InstanceId
 from pycloud.testing.world import ProcessDiedError, SimWorld
 
@@ -38,8 +40,9 @@ class Story(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         try:
-            for host in self.world.hosts.values():
+            for name, host in self.world.hosts.items():
                 host.answers = True
+                self._or_die(partial(self.world.cloud.scheduler.enable, name))
             self._or_die(lambda: self.world.settle(turns=400))
             self.world.restart()
             self.world.settle(turns=400)
@@ -58,6 +61,36 @@ class Story(RuleBasedStateMachine):
             self.known += [one.id for one in made]
 
         self._or_die(launch)
+
+    @rule(group=st.sampled_from(["spread", "partition", "cluster"]), count=st.integers(1, 3))
+    def run_in_a_group(self, group: str, count: int) -> None:
+        def launch() -> None:
+            groups = self.world.cloud.placement_groups
+            if group not in {one.name for one in groups.list()}:
+                groups.create(group, group)
+            made = self.world.cloud.run_instances(
+                self.world.images.machine.id,
+                count=count,
+                min_count=1,
+                placement=Placement(group=group),
+            )
+            self.known += [one.id for one in made]
+
+        self._or_die(launch)
+
+    @rule(host=hosts, mode=st.sampled_from(["drain", "maintain", "enable"]))
+    def change_mode(self, host: str, mode: str) -> None:
+        self._or_die(lambda: getattr(self.world.cloud.scheduler, mode)(host))
+
+    @rule()
+    def leave_and_join(self) -> None:
+        """The second node leaves, if nothing is on it, and joins again."""
+
+        def act() -> None:
+            self.world.cloud.leave("node2")
+            self.world.cloud.join(self.world.node("node2"))
+
+        self._or_die(act)
 
     @rule(which=instance_numbers)
     def stop(self, which: int) -> None:
@@ -136,11 +169,15 @@ class Story(RuleBasedStateMachine):
             assert room.used_memory_mib >= 0
             assert room.used_disk_gib >= 0
         alive = [
-            one.address
+            one
             for one in self.world.cloud.describe_instances()
             if one.state is not InstanceState.TERMINATED
         ]
-        assert len(alive) == len(set(alive))
+        assert len(alive) == len({one.address for one in alive})
+        spread = [one.node for one in alive if one.group == "spread"]
+        assert len(spread) == len(set(spread)), "two of a spread group share a node"
+        parts = {(one.node, one.partition) for one in alive if one.group == "partition"}
+        assert len(parts) == len({node for node, _ in parts}), "two partitions share a node"
 
     def _ask(self, which: int, ask) -> None:  # type: ignore[no-untyped-def]
         present = [one.id for one in self.world.cloud.describe_instances()]
@@ -152,7 +189,7 @@ class Story(RuleBasedStateMachine):
             act()
         except ProcessDiedError:
             self.world.restart()
-        except (NoRoom, WrongState):
+        except (NoRoom, WrongState, InUse):
             pass
 
     def _check_promises(self) -> None:

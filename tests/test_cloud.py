@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from pycloud import limits
 from pycloud.compute.hypervisor import OffReason
+from pycloud.compute.placement import Placement
 from pycloud.compute.records import Instance, InstanceState
 from pycloud.compute.types import InstanceType
 from pycloud.drivers.sim import Fault
@@ -86,8 +87,8 @@ def test_a_launch_carries_all_that_was_asked_for(world: SimWorld) -> None:
         ({"min_count": 0}, InvalidValue, "not 0"),
         ({"type": "m9.huge"}, NotFound, "no instance type 'm9.huge'"),
         ({"key": "nobody's"}, NotFound, "no key pair"),
-        ({"zone": "elsewhere"}, NotFound, "no zone 'elsewhere'"),
-        ({"node": "node9"}, NotFound, "no node 'node9'"),
+        ({"placement": Placement(zone="elsewhere")}, NotFound, "no zone 'elsewhere'"),
+        ({"placement": Placement(node="node9")}, NotFound, "no node 'node9'"),
         ({"user_data": b"x" * (limits.USER_DATA_BYTES + 1)}, InvalidValue, "at most 16384 bytes"),
         ({"user_data": "text"}, InvalidValue, "user data is bytes"),
         ({"http_tokens": "maybe"}, InvalidValue, "not 'maybe'"),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pycloud.compute.records import InstanceState
+from pycloud.compute.placement import Placement
+from pycloud.compute.records import InstanceState, NodeState
 from pycloud.errors import NotFound
 from pycloud.ids import InstanceId
 from pycloud.testing.world import ProcessDiedError, SimWorld
@@ -38,6 +39,7 @@ def _terminate(world: SimWorld, ids: list[InstanceId]) -> None:
     world.cloud.terminate_instances(ids)
 
 
+_ENABLED = NodeState.ENABLED
 _RUNNING, _STOPPED = InstanceState.RUNNING, InstanceState.STOPPED
 STORIES: dict[str, tuple[list[Story], Story, InstanceState]] = {
     "run": ([], _run, _RUNNING),
@@ -86,6 +88,83 @@ def _tell(world: SimWorld, before: list[Story], story: Story, goal: InstanceStat
         assert {one.id for one in instances} == set(ids), "an acknowledged launch was lost"
         assert {one.state for one in instances} == {goal}, "an acknowledged wish was lost"
         assert all(one.reason is None for one in instances), instances
+    return died
+
+
+def _join(world: SimWorld) -> None:
+    world.add_host("node3")
+    world.cloud.join(world.node("node3"))
+
+
+def _drain(world: SimWorld) -> None:
+    world.cloud.scheduler.drain("node2")
+
+
+def _leave(world: SimWorld) -> None:
+    world.cloud.leave("node2")
+    del world.hosts["node2"]
+
+
+def _lose(world: SimWorld) -> None:
+    world.hosts["node1"].answers = False
+    world.cloud.tick()
+    world.clock.advance(seconds=60)
+    world.cloud.tick()
+    world.cloud.leave("node1", lost=True)
+    del world.hosts["node1"]
+
+
+NODE_STORIES: dict[str, tuple[Callable[[SimWorld], None], dict[str, NodeState]]] = {
+    "join": (_join, {"node1": _ENABLED, "node2": _ENABLED, "node3": _ENABLED}),
+    "drain": (_drain, {"node1": _ENABLED, "node2": NodeState.DRAINING}),
+    "leave": (_leave, {"node1": _ENABLED}),
+    "lose": (_lose, {"node1": NodeState.GONE, "node2": _ENABLED}),
+}
+
+
+@pytest.mark.parametrize("name", NODE_STORIES)
+def test_a_process_may_die_while_nodes_come_and_go(
+    name: str, tmp_path: Path, new_database: NewDatabase
+) -> None:
+    story, goal = NODE_STORIES[name]
+    n, died = 0, True
+    while died:
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        with SimWorld(folder, nodes=2, postgres_url=new_database()) as world:
+            died = _tell_of_nodes(world, story, goal, n)
+        n += 1
+    assert n > 2, "the story passed too few boundaries to have been told"
+
+
+def _tell_of_nodes(
+    world: SimWorld, story: Callable[[SimWorld], None], goal: dict[str, NodeState], n: int
+) -> bool:
+    """Tell the story, beside an instance on node1, with a death at boundary `n`."""
+    image, first = world.images.machine.id, Placement(node="node1")
+    world.cloud.run_instances(image, placement=first)
+    world.settle()
+    world.crash_at(n)
+    acknowledged = died = False
+    try:
+        story(world)
+        acknowledged = True
+        world.settle()
+    except ProcessDiedError:
+        died = True
+    world.restart()
+    for host in world.hosts.values():
+        host.answers = True  # a host that was not given up yet comes back
+    world.settle()
+    world.check_at_rest()
+    if acknowledged:
+        states = {room.name: room.state for room in world.cloud.describe_nodes()}
+        gone = {name for name, state in states.items() if state is NodeState.GONE}
+        assert {name: states[name] for name in states if name in goal} == goal
+        assert gone <= {"node1", "node2"} - set(world.hosts)
+    world.cloud.run_instances(image, count=2)
+    world.settle()
+    world.check_at_rest()
     return died
 
 

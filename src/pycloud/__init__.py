@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pycloud.clock import ManualClock as ManualClock
     from pycloud.clock import SystemClock as SystemClock
     from pycloud.cloud import CloudController as CloudController
+    from pycloud.compute.explanation import Explanation as Explanation
+    from pycloud.compute.explanation import Objection as Objection
     from pycloud.compute.hypervisor import Domain as Domain
     from pycloud.compute.hypervisor import FoundDomain as FoundDomain
     from pycloud.compute.hypervisor import FoundHost as FoundHost
@@ -36,8 +38,12 @@ if TYPE_CHECKING:
     from pycloud.compute.hypervisor import OffReason as OffReason
     from pycloud.compute.hypervisor import Power as Power
     from pycloud.compute.images import ImageRegistry as ImageRegistry
+    from pycloud.compute.index import Need as Need
+    from pycloud.compute.index import NodeIndex as NodeIndex
     from pycloud.compute.keypairs import KeyPairStore as KeyPairStore
     from pycloud.compute.node import NodeController as NodeController
+    from pycloud.compute.placement import Placement as Placement
+    from pycloud.compute.placement_groups import PlacementGroups as PlacementGroups
     from pycloud.compute.plan import GuestPlan as GuestPlan
     from pycloud.compute.plan import GuestReport as GuestReport
     from pycloud.compute.plan import NodePlan as NodePlan
@@ -48,12 +54,16 @@ if TYPE_CHECKING:
     from pycloud.compute.policies import RoundRobin as RoundRobin
     from pycloud.compute.policies import Spread as Spread
     from pycloud.compute.records import CreatedKeyPair as CreatedKeyPair
+    from pycloud.compute.records import GroupStrategy as GroupStrategy
     from pycloud.compute.records import Image as Image
     from pycloud.compute.records import ImageKind as ImageKind
     from pycloud.compute.records import Instance as Instance
     from pycloud.compute.records import InstanceState as InstanceState
     from pycloud.compute.records import KeyPair as KeyPair
+    from pycloud.compute.records import NodeMode as NodeMode
     from pycloud.compute.records import NodeRoom as NodeRoom
+    from pycloud.compute.records import NodeState as NodeState
+    from pycloud.compute.records import PlacementGroup as PlacementGroup
     from pycloud.compute.scheduler import Capacity as Capacity
     from pycloud.compute.scheduler import ClusterScheduler as ClusterScheduler
     from pycloud.compute.types import DEFAULT_TYPES as DEFAULT_TYPES
@@ -81,6 +91,7 @@ if TYPE_CHECKING:
     from pycloud.ids import AccountId as AccountId
     from pycloud.ids import BlobId as BlobId
     from pycloud.ids import DiskId as DiskId
+    from pycloud.ids import GroupId as GroupId
     from pycloud.ids import ImageId as ImageId
     from pycloud.ids import InstanceId as InstanceId
     from pycloud.ids import KeyPairId as KeyPairId
@@ -106,6 +117,10 @@ _WHERE = {
     for module, names in {
         "clock": ("Clock", "ManualClock", "SystemClock"),
         "cloud": ("CloudController",),
+        "compute.explanation": (
+            "Explanation",
+            "Objection",
+        ),
         "compute.hypervisor": (
             "Domain",
             "FoundDomain",
@@ -115,18 +130,28 @@ _WHERE = {
             "Power",
         ),
         "compute.images": ("ImageRegistry",),
+        "compute.index": (
+            "Need",
+            "NodeIndex",
+        ),
         "compute.keypairs": ("KeyPairStore",),
         "compute.node": ("NodeController",),
+        "compute.placement": ("Placement",),
+        "compute.placement_groups": ("PlacementGroups",),
         "compute.plan": ("GuestPlan", "GuestReport", "NodePlan", "NodeReport"),
         "compute.policies": ("Greedy", "Policy", "PowerSave", "RoundRobin", "Spread"),
         "compute.records": (
             "CreatedKeyPair",
+            "GroupStrategy",
             "Image",
             "ImageKind",
             "Instance",
             "InstanceState",
             "KeyPair",
+            "NodeMode",
             "NodeRoom",
+            "NodeState",
+            "PlacementGroup",
         ),
         "compute.scheduler": ("Capacity", "ClusterScheduler"),
         "compute.types": ("DEFAULT_TYPES", "InstanceType", "InstanceTypes"),
@@ -155,6 +180,7 @@ _WHERE = {
             "ADMIN_ACCOUNT",
             "BlobId",
             "DiskId",
+            "GroupId",
             "ImageId",
             "InstanceId",
             "KeyPairId",
@@ -197,10 +223,13 @@ __all__ = [
     "Domain",
     "DriverError",
     "Duplicate",
+    "Explanation",
     "Fabric",
     "FoundDomain",
     "FoundHost",
     "Greedy",
+    "GroupId",
+    "GroupStrategy",
     "GuestPlan",
     "GuestReport",
     "Hypervisor",
@@ -223,16 +252,24 @@ __all__ = [
     "LimitExceeded",
     "ManualClock",
     "MetadataApp",
+    "Need",
     "NoAddress",
     "NoRoom",
     "NodeController",
+    "NodeIndex",
+    "NodeMode",
     "NodeName",
     "NodePlan",
     "NodeReport",
     "NodeRoom",
+    "NodeState",
     "NotFound",
     "NotSettled",
+    "Objection",
     "OffReason",
+    "Placement",
+    "PlacementGroup",
+    "PlacementGroups",
     "Policy",
     "PostgresState",
     "Power",

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from ipaddress import IPv4Address
 from types import TracebackType
@@ -17,13 +17,17 @@ import attrs
 from sqlalchemy.exc import IntegrityError
 
 from pycloud import limits
+from pycloud.compute.explanation import Explanation
 from pycloud.compute.images import ImageRegistry
 from pycloud.compute.instances import InstanceStore, Verb
 from pycloud.compute.keypairs import KeyPairStore
+from pycloud.compute.node import NodeController
+from pycloud.compute.placement import Placement
+from pycloud.compute.placement_groups import PlacementGroups
 from pycloud.compute.records import HttpTokens, Image, ImageKind, Instance, InstanceState, NodeRoom
 from pycloud.compute.scheduler import Capacity, ClusterScheduler
 from pycloud.compute.types import InstanceType, InstanceTypes
-from pycloud.errors import DriverError, InvalidValue, NotFound, WrongState
+from pycloud.errors import DriverError, InvalidValue, WrongState
 from pycloud.identity.accounts import get_account
 from pycloud.ids import ADMIN_ACCOUNT, AccountId, ImageId, InstanceId, NodeName, ReservationId, mint
 from pycloud.loop import Loop
@@ -88,11 +92,17 @@ class CloudController:
         self.background = background
         self._loop = Loop(state, scheduler, self.instances, images, addresses, workers=workers)
         self._open = ExitStack()
+        self._watches: dict[NodeName, Callable[[], None]] = {}
 
     @property
     def buckets(self) -> BucketStore:
         """Where the images' bytes are, and whatever else its users keep there."""
         return self.images.buckets
+
+    @property
+    def placement_groups(self) -> PlacementGroups:
+        """Groups of instances that are placed with regard to each other."""
+        return self.scheduler.groups
 
     # Opening and closing
 
@@ -105,9 +115,10 @@ class CloudController:
         with ExitStack() as stack:
             self.state.open()
             stack.callback(self.state.close)
+            stack.callback(self._unwatch_all)
             for node in self.scheduler.nodes.values():
                 node.check(self.addresses.network)
-                stack.callback(node.watch(partial(self._loop.nudge, node.name)))
+                self._watch(node)
             self.scheduler.open()
             stack.callback(self.state.subscribe(self._loop.nudge))
             stack.callback(self.state.watch(self._loop.nudge))
@@ -153,8 +164,7 @@ class CloudController:
         min_count: int | None = None,
         key: str | None = None,
         user_data: bytes | None = None,
-        zone: str | None = None,
-        node: str | None = None,
+        placement: Placement | None = None,
         http_tokens: HttpTokens = "optional",
         http_hop_limit: int = 1,
         client_token: str | None = None,
@@ -174,8 +184,7 @@ class CloudController:
             min_count=count if min_count is None else min_count,
             key=key,
             user_data=user_data,
-            zone=zone,
-            node=None if node is None else NodeName(node),
+            placement=placement or Placement(),
             http_tokens=http_tokens,
             http_hop_limit=http_hop_limit,
             account=account,
@@ -193,16 +202,17 @@ class CloudController:
     ) -> list[Instance]:
         """Return the instances with these ids, or all of the account, in the order of their
         launch. Raises `NotFound`.
+
+        One that was running when its node was last heard of is shown as `silent`, not as running.
         """
         with self.state.reading() as tx:
-            found = self.instances.list(tx, account=account)
-        if ids is None:
-            return found
-        by_id = {instance.id: instance for instance in found}
-        for id_ in ids:
-            if id_ not in by_id:
-                raise NotFound("instance", id_)
-        return [by_id[id_] for id_ in ids]
+            found = (
+                self.instances.list(tx, account=account)
+                if ids is None
+                else self.instances.find(tx, ids, account=account)
+            )
+            unheard = self.scheduler.unheard(tx)
+        return [_as_heard(instance, unheard) for instance in found]
 
     def start_instances(
         self, ids: Sequence[InstanceId], *, account: AccountId = ADMIN_ACCOUNT
@@ -211,12 +221,10 @@ class CloudController:
         `WrongState`, `NoRoom`.
         """
 
-        def start(tx: Transaction, instance: Instance) -> Instance:
-            if instance.state is InstanceState.STOPPED:
-                self.scheduler.reclaim(tx, instance.id, instance.node, _size(instance))
-            return self.instances.want(tx, instance, Verb.START)
-
-        return self._each(ids, account, start)
+        with self._chosen(ids, account) as (tx, found):
+            stopped = [one for one in found if one.state is InstanceState.STOPPED]
+            self.scheduler.reclaim(tx, [(one.id, one.node, _size(one)) for one in stopped])
+            return [self.instances.want(tx, one, Verb.START) for one in found]
 
     def stop_instances(
         self, ids: Sequence[InstanceId], *, account: AccountId = ADMIN_ACCOUNT
@@ -262,13 +270,57 @@ class CloudController:
     # The cloud itself
 
     def describe_nodes(self) -> list[NodeRoom]:
-        """Return the nodes in the order of their joining."""
+        """Return the nodes in the order of their joining, also those that have left, as long as
+        an instance is shown that was on them.
+        """
         with self.state.reading() as tx:
             return self.scheduler.rooms(tx)
 
-    def capacity(self) -> dict[str, Capacity]:
-        """Return how many instances of each type alone fit now, and would fit on empty nodes."""
-        return self.scheduler.capacity(self.types.list())
+    def join(self, node: NodeController) -> None:
+        """Add a node while the cloud runs. Raises `Duplicate`, and `InvalidValue` if the node
+        offers nothing or the addresses can't be used there.
+
+        Every process of the cloud must be told: a node that the one which turns the loop has not
+        is silent.
+        """
+        node.check(self.addresses.network)
+        self.scheduler.join(node)
+        self._watch(node)
+
+    def leave(self, name: str, *, lost: bool = False) -> None:
+        """Take a node away. Raises `NotFound`, and `InUse` naming the instances that are still
+        on it: `scheduler.drain` it first, and terminate them.
+
+        With `lost`, its host is gone for good: its instances are terminated without asking it.
+        Only for a node that is silent or in maintenance (`WrongState` otherwise), and whose host
+        never comes back with guests on it: their addresses are given to others.
+        """
+        with self.state.transaction() as tx:
+            if lost:
+                self._give_up(tx, NodeName(name))
+            self.scheduler.remove(tx, name)
+        self.scheduler.nodes.pop(NodeName(name), None)
+        self._unwatch(name)
+
+    def capacity(self, *, zone: str | None = None) -> dict[str, Capacity]:
+        """Return how many instances of each type alone fit now, and would fit on empty nodes; in
+        all zones, or in one. Raises `NotFound`.
+        """
+        return self.scheduler.capacity(self.types.list(), zone=zone)
+
+    def explain(
+        self,
+        type: str = "m1.small",
+        placement: Placement | None = None,
+        *,
+        count: int = 1,
+        account: AccountId = ADMIN_ACCOUNT,
+    ) -> Explanation:
+        """Say what speaks for and against launching `count` instances of a type, without doing
+        it. Raises `NotFound`.
+        """
+        kind = self.types.get(type)
+        return self.scheduler.explain(kind, placement or Placement(), count=count, account=account)
 
     def metadata(self, address: IPv4Address) -> InstanceMetadata | None:
         """Return what the metadata service tells the guest at `address`; None if there is none."""
@@ -280,6 +332,29 @@ class CloudController:
         return self._metadata_of(instance, image)
 
     # Behind the verbs
+
+    def _watch(self, node: NodeController) -> None:
+        self._watches[node.name] = node.watch(partial(self._loop.nudge, node.name))
+
+    def _unwatch(self, name: str) -> None:
+        unwatch = self._watches.pop(NodeName(name), None)
+        if unwatch is not None:
+            unwatch()
+
+    def _unwatch_all(self) -> None:
+        for name in list(self._watches):
+            self._unwatch(name)
+
+    def _give_up(self, tx: Transaction, name: NodeName) -> None:
+        """Terminate what is on a node that is lost."""
+        ids = [InstanceId(holder) for holder in self.scheduler.holders(tx, name)]
+        found = self.instances.find(tx, sorted(ids))
+        if ids and name not in self.scheduler.unheard(tx):
+            raise WrongState(f"node {name!r} answers: it is not lost. Drain it instead")
+        for instance in found:
+            self.scheduler.give_back(tx, instance.id)
+            self.addresses.give_back(tx, instance.id)
+            self.instances.give_up(tx, instance, f"its node {name} was lost")
 
     def _launch_once(self, launch: _Launch, client_token: str | None) -> list[Instance]:
         """Launch, unless that was done with this token before."""
@@ -300,13 +375,13 @@ class CloudController:
             else self.keypairs.find(tx, launch.key, account=launch.account)
         )
         ids = [InstanceId(mint("i")) for _ in range(launch.count)]
-        rooms = self.scheduler.claim(
-            tx, kind, ids, least=launch.min_count, node=launch.node, zone=launch.zone
+        picks = self.scheduler.claim(
+            tx, kind, ids, launch.placement, least=launch.min_count, account=launch.account
         )
         reservation = ReservationId(mint("r"))
         self.instances.reserve(tx, reservation, launch.account, client_token, launch.digest())
         launched = []
-        for index, (id_, room) in enumerate(zip(ids, rooms, strict=False)):
+        for index, (id_, picked) in enumerate(zip(ids, picks, strict=False)):
             instance = Instance(
                 id=id_,
                 account=launch.account,
@@ -324,8 +399,10 @@ class CloudController:
                 user_data=launch.user_data,
                 http_tokens=launch.http_tokens,
                 http_hop_limit=launch.http_hop_limit,
-                node=room.name,
-                zone=room.zone,
+                node=picked.room.name,
+                zone=picked.room.zone,
+                group=launch.placement.group,
+                partition=picked.partition,
                 address=self.addresses.take(tx, id_),
                 state=InstanceState.PENDING,
                 reason=None,
@@ -350,21 +427,18 @@ class CloudController:
         return image, kind
 
     def _want(self, ids: Sequence[InstanceId], account: AccountId, verb: Verb) -> list[Instance]:
-        return self._each(
-            ids, account, lambda tx, instance: self.instances.want(tx, instance, verb)
-        )
+        with self._chosen(ids, account) as (tx, found):
+            return [self.instances.want(tx, one, verb) for one in found]
 
-    def _each(
-        self,
-        ids: Sequence[InstanceId],
-        account: AccountId,
-        act: Callable[[Transaction, Instance], Instance],
-    ) -> list[Instance]:
-        """Do `act` for each of the instances, or for none."""
+    @contextmanager
+    def _chosen(
+        self, ids: Sequence[InstanceId], account: AccountId
+    ) -> Iterator[tuple[Transaction, list[Instance]]]:
+        """Begin a transaction in which something is done for all of the instances, or for none."""
         if isinstance(ids, str):
             raise InvalidValue(f"give a list of instance ids: [{ids!r}]")
         with self.state.transaction() as tx:
-            return [act(tx, instance) for instance in self.instances.find(tx, ids, account=account)]
+            yield tx, self.instances.find(tx, ids, account=account)
 
     def _metadata_of(self, instance: Instance, image: Image) -> InstanceMetadata:
         address = IPv4Address(str(instance.address))
@@ -404,8 +478,7 @@ class _Launch:
     min_count: int
     key: str | None
     user_data: bytes | None = attrs.field(repr=False)
-    zone: str | None
-    node: NodeName | None
+    placement: Placement
     http_tokens: HttpTokens
     http_hop_limit: int
     account: AccountId
@@ -450,6 +523,12 @@ def _same_launch(
             f"client token {client_token!r} was used for another launch; a new request needs a new token"
         )
     return list(instances)
+
+
+def _as_heard(instance: Instance, unheard: frozenset[NodeName]) -> Instance:
+    if instance.state is InstanceState.RUNNING and instance.node in unheard:
+        return attrs.evolve(instance, state=InstanceState.SILENT)
+    return instance
 
 
 def _size(instance: Instance) -> InstanceType:

@@ -15,6 +15,8 @@ InstanceId = NewType("InstanceId", str)
 ReservationId = NewType("ReservationId", str)
 ImageId = NewType("ImageId", str)
 KeyPairId = NewType("KeyPairId", str)
+GroupId = NewType("GroupId", str)
+"""Of a placement group."""
 BlobId = NewType("BlobId", str)
 NodeName = NewType("NodeName", str)
 DiskId = NewType("DiskId", str)

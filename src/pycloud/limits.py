@@ -60,6 +60,20 @@ BUSY_PERIOD_S: Final = 0.5
 BACKOFF_MAX_S: Final = 30
 """A node that fails is asked again after 1, 2, 4 … s, but no later than this."""
 
+NODE_SILENT_S: Final = 30
+"""A node that does not answer this long is called silent: a libvirtd that is restarted is back
+sooner.
+"""
+
+NODE_LABELS: Final = 50
+"""Labels of a node: as many as AWS allows tags."""
+
+PARTITIONS_MAX: Final = 7
+"""Partitions of a placement group ("Placement strategies", EC2 user guide)."""
+
+APART_MAX: Final = 1000
+"""Others that one instance can be kept apart from: they are looked up in the launch's transaction."""
+
 METADATA_HOP_LIMIT_MAX: Final = 64
 """AWS: `HttpPutResponseHopLimit` is 1 to 64."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -20,6 +21,8 @@ from sqlalchemy import delete
 from pycloud import limits
 from pycloud.compute.images import ImageRegistry
 from pycloud.compute.instances import InstanceStore
+from pycloud.compute.live_index import ABSENT
+from pycloud.compute.nodes import merged
 from pycloud.compute.plan import (
     GuestReport,
     NodePlan,
@@ -28,8 +31,8 @@ from pycloud.compute.plan import (
     give_up_overdue,
     plan_node,
 )
-from pycloud.compute.records import Instance, InstanceState
-from pycloud.compute.scheduler import ClusterScheduler, merged
+from pycloud.compute.records import Instance, InstanceState, NodeRoom
+from pycloud.compute.scheduler import ClusterScheduler
 from pycloud.errors import DriverError, NotSettled, StateError
 from pycloud.ids import NodeName
 from pycloud.network.addresses import IPPool
@@ -75,6 +78,8 @@ class Loop:
         self._thread: threading.Thread | None = None
         self._failures: dict[NodeName, int] = {}
         self._not_before: dict[NodeName, float] = {}
+        self._unanswered: dict[NodeName, datetime] = {}
+        """Since when the nodes do not answer that do not."""
         self._tidied = datetime.min.replace(tzinfo=UTC)
 
     # What others call
@@ -94,7 +99,8 @@ class Loop:
         with self._turning:
             if not self.lead():
                 return False
-            self._turn(list(self.scheduler.nodes), mend=True)
+            self._turn(set(self.scheduler.nodes), mend=True)
+            self._miss_absent()
             self._tidy()
         with self._wake:
             self._rounds += 1
@@ -189,53 +195,57 @@ class Loop:
             with self.state.reading() as tx:
                 unsettled = self.instances.unsettled_nodes(tx)
             now = time.monotonic()
-            ready = [name for name in self.scheduler.nodes if name in unsettled | stirred]
-            due = [name for name in ready if self._not_before.get(name, 0) <= now]
-            self._turn(due, mend=False)
+            ready = unsettled | stirred
+            self._turn({one for one in ready if self._not_before.get(one, 0) <= now}, mend=False)
         return bool(unsettled)
 
     # One turn
 
-    def _turn(self, names: list[NodeName], *, mend: bool) -> None:
+    def _turn(self, names: set[NodeName], *, mend: bool) -> None:
         """Plan, apply and absorb for these nodes; with `mend`, drift is looked for everywhere."""
         if not names:
             return
-        plans = self._plans(names)
-        if self.workers == 1 or len(plans) == 1:
-            for plan, rows in plans:
-                self._turn_node(plan, rows, mend=mend)
+        tasks = self._tasks(names)
+        if self.workers == 1 or len(tasks) == 1:
+            for task in tasks:
+                self._turn_node(task, mend=mend)
             return
         with ThreadPoolExecutor(self.workers, thread_name_prefix="pycloud-turn") as pool:
-            turns = [pool.submit(self._turn_node, plan, rows, mend=mend) for plan, rows in plans]
+            turns = [pool.submit(self._turn_node, task, mend=mend) for task in tasks]
         for turn in turns:
             turn.result()
 
-    def _plans(self, names: list[NodeName]) -> list[tuple[NodePlan, list[Instance]]]:
+    def _tasks(self, names: set[NodeName]) -> list[_Task]:
         with self.state.reading() as tx:
+            rooms = {room.name: room for room in self.scheduler.attended(tx)}
             images = self.images.needed(tx)
             consoles = self.instances.with_console(tx)
-            by_node: dict[NodeName, list[Instance]] = {name: [] for name in names}
-            for instance in self.instances.list(tx, nodes=names):
+            by_node: dict[NodeName, list[Instance]] = {
+                name: [] for name in self.scheduler.nodes if name in names and name in rooms
+            }
+            for instance in self.instances.list(tx, nodes=list(by_node)):
                 by_node[instance.node].append(instance)
             network = self.addresses.network
             return [
-                (plan_node(name, rows, images, network, consoles, tx.now), rows)
+                _Task(plan_node(name, rows, images, network, consoles, tx.now), rooms[name], rows)
                 for name, rows in by_node.items()
             ]
 
-    def _turn_node(self, plan: NodePlan, rows: list[Instance], *, mend: bool) -> None:
-        node = self.scheduler.nodes[plan.node]
+    def _turn_node(self, task: _Task, *, mend: bool) -> None:
+        name = task.plan.node
+        node = self.scheduler.nodes[name]
         try:
-            report = node.apply(plan, self.images.open, mend=mend)
+            report = node.apply(task.plan, self.images.open, mend=mend)
         except DriverError as error:
-            self._back_off(plan.node)
-            self._absorb_silence(plan.node, rows, str(error))
+            self._back_off(name)
+            self._absorb_silence(task.room, task.rows, str(error))
             return
-        self._failures.pop(plan.node, None)
-        self._not_before.pop(plan.node, None)
+        self._failures.pop(name, None)
+        self._not_before.pop(name, None)
+        self._unanswered.pop(name, None)
         if any(guest.failure and not guest.final for guest in report.guests):
-            self._back_off(plan.node)
-        self._absorb(report, rows)
+            self._back_off(name)
+        self._absorb(report, node.room_of(report), task)
 
     def _back_off(self, name: NodeName) -> None:
         """Ask a node that failed again after 1, 2, 4 … s."""
@@ -244,13 +254,9 @@ class Loop:
         wait_s = min(2**failures, limits.BACKOFF_MAX_S)
         self._not_before[name] = time.monotonic() + wait_s
 
-    def _absorb(self, report: NodeReport, rows: list[Instance]) -> None:
+    def _absorb(self, report: NodeReport, room: NodeRoom, task: _Task) -> None:
         """Write what is new. In the usual case nothing is, and nothing is written."""
-        room = self.scheduler.nodes[report.node].room_of(report)
-        if report.problem is not None:
-            room = attrs.evolve(room, problem=report.problem)
-        with self.state.reading() as tx:
-            former = self.scheduler.room(tx, report.node)
+        former, rows = task.room, task.rows
         restarted = "" not in (former.host_boot, room.host_boot) and (
             former.host_boot != room.host_boot
         )
@@ -283,18 +289,22 @@ class Loop:
         if changed != instance:
             self._write(tx, instance, changed)
 
-    def _absorb_silence(self, name: NodeName, rows: list[Instance], problem: str) -> None:
+    def _absorb_silence(self, former: NodeRoom, rows: Sequence[Instance], problem: str) -> None:
+        """Write that a node does not answer, and give up the launches that wait for it too long."""
+        now = self.state.clock.now()
+        since = self._unanswered.setdefault(former.name, now)
+        silent = former.silent or now - since >= timedelta(seconds=limits.NODE_SILENT_S)
+        room = attrs.evolve(former, problem=problem, silent=silent)
+        overdue = {row.id for row in rows if give_up_overdue(row, now, problem) != row}
+        if not overdue and room == former:
+            return
         with self.state.transaction() as tx:
-            pending = [row.id for row in rows if row.state is InstanceState.PENDING]
-            found = self.instances.find(tx, sorted(pending))
-            former = self.scheduler.room(tx, name)
-            if former.problem != problem:
-                self.scheduler.refresh(tx, attrs.evolve(former, problem=problem))
-                tx.record("node.problem", name, problem)
+            found = self.instances.find(tx, sorted(overdue))
+            self.scheduler.refresh(tx, room)
+            if (room.problem, room.silent) != (former.problem, former.silent):
+                tx.record("node.silent" if silent else "node.problem", room.name, problem)
             for instance in found:
-                changed = give_up_overdue(instance, tx.now, problem)
-                if changed != instance:
-                    self._write(tx, instance, changed)
+                self._write(tx, instance, give_up_overdue(instance, tx.now, problem))
 
     def _write(self, tx: Transaction, before: Instance, after: Instance) -> None:
         """Write a changed record, and give back what it holds no longer."""
@@ -316,6 +326,16 @@ class Loop:
 
     # Around the turns
 
+    def _miss_absent(self) -> None:
+        """Treat nodes that the state knows, but nobody has given to this process, as silent."""
+        with self.state.reading() as tx:
+            nodes = self.scheduler.nodes
+            absent = [room for room in self.scheduler.attended(tx) if room.name not in nodes]
+            rows = self.instances.list(tx, nodes=[room.name for room in absent]) if absent else []
+        for room in absent:
+            here = [row for row in rows if row.node == room.name]
+            self._absorb_silence(room, here, ABSENT)
+
     def _tidy(self) -> None:
         """Once in a while, forget what is too old to be shown, and images that nothing needs."""
         now = self.state.clock.now()
@@ -324,6 +344,7 @@ class Loop:
         self._tidied = now
         with self.state.transaction() as tx:
             self.instances.forget_old(tx)
+            self.scheduler.forget_gone(tx)
             horizon = tx.now - timedelta(days=limits.JOURNAL_DAYS)
             tx.execute(delete(journal).where(journal.c.at < horizon))
         self.images.sweep()
@@ -337,6 +358,15 @@ class Loop:
             + (f" ({instance.reason})" if instance.reason else "")
             for instance in unsettled
         ]
+
+
+@attrs.frozen
+class _Task:
+    """What there is to do on one node, and the rows it was made from."""
+
+    plan: NodePlan
+    room: NodeRoom
+    rows: Sequence[Instance]
 
 
 def _is_news(row: Instance, report: GuestReport, now: datetime, *, restarted: bool) -> bool:

@@ -12,11 +12,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select, text, update
 
+from pycloud.compute.nodes import NodeStore
+from pycloud.compute.records import NodeRoom
 from pycloud.errors import InvalidValue, SchemaTooNew, StateError
+from pycloud.ids import NodeName
 from pycloud.state.database import Database
 from pycloud.state.postgres import PostgresState
-from pycloud.state.schema import accounts, journal, metadata, nodes, placements
+from pycloud.state.schema import accounts, journal, metadata, nodes, pools
 from pycloud.state.sqlite import SQLiteState
+from pycloud.state.transaction import Transaction, horizon, stamp
 
 WAIT_S = 20
 
@@ -61,20 +65,20 @@ def test_no_update_is_lost_between_threads(make_state: Callable[[], Database]) -
         with make_state() as state:
             for _ in range(times):
                 with state.transaction() as tx:
-                    query = select(placements.c.last_position)
+                    query = select(pools.c.prepared)
                     value = tx.execute(tx.locked(query)).scalar_one()
-                    tx.execute(update(placements).values(last_position=value + 1))
+                    tx.execute(update(pools).values(prepared=value + 1))
 
     with make_state() as state:
         with state.transaction() as tx:
-            tx.execute(placements.insert().values(policy="test", last_position=0))
+            tx.execute(pools.insert().values(name="test", network="", prepared=0))
         threads = [threading.Thread(target=count, args=(20,)) for _ in range(6)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         with state.reading() as tx:
-            assert tx.execute(select(placements.c.last_position)).scalar_one() == 120
+            assert tx.execute(select(pools.c.prepared)).scalar_one() == 120
 
 
 def test_a_state_of_a_newer_schema_is_refused_and_left_alone(
@@ -200,7 +204,76 @@ def test_own_listeners_hear_a_nudge_only_after_the_commit(state: Database) -> No
 
 def test_a_row_is_added_once(state: Database) -> None:
     with state.transaction() as tx:
-        for position in (1, 2):
-            tx.add_if_absent(placements, policy="test", last_position=position)
-        assert tx.execute(select(placements.c.last_position)).scalars().all() == [1]
-        assert tx.execute(select(nodes)).all() == []
+        for prepared in (1, 2):
+            tx.add_if_absent(pools, name="test", network="", prepared=prepared)
+        assert tx.execute(select(pools.c.prepared)).scalars().all() == [1]
+
+
+def test_marks_find_every_change_and_little_else(make_state: Callable[[], Database]) -> None:
+    """A change that is committed late bears an old stamp; whoever asked before must find it yet."""
+    changed = nodes.c.changed
+
+    def names_since(state: Database, mark: int) -> tuple[int, set[str]]:
+        with state.reading() as tx:
+            mark_next = tx.execute(select(horizon(changed, sqlite=tx.is_sqlite))).scalar_one()
+            found = tx.execute(select(nodes.c.name).where(changed >= mark)).scalars()
+            return mark_next, set(found)
+
+    def touch(state: Database, name: str) -> None:
+        with state.transaction() as tx:
+            values = {"changed": stamp(changed, sqlite=tx.is_sqlite)}
+            tx.execute(update(nodes).where(nodes.c.name == name).values(values))
+
+    with make_state() as state, make_state() as other:
+        for number in range(4):
+            with state.transaction() as tx:
+                room = NodeRoom(NodeName(f"node{number}"), "z", number, 1, 1, 1)
+                NodeStore().add(tx, [room])
+        mark, found = names_since(state, 0)
+        assert found == {"node0", "node1", "node2", "node3"}
+        touch(other, "node2")
+        mark, found = names_since(state, mark)
+        assert "node2" in found
+        assert "node0" not in found
+        if isinstance(state, PostgresState):
+            with other.transaction() as late:
+                late.execute(
+                    update(nodes)
+                    .where(nodes.c.name == "node1")
+                    .values(changed=stamp(changed, sqlite=False))
+                )
+                touch(state, "node3")
+                mark, found = names_since(state, mark)
+                assert "node3" in found
+            mark, found = names_since(state, mark)
+            assert "node1" in found
+
+
+def test_what_was_noted_outside_is_undone_with_the_transaction(state: Database) -> None:
+    undone: list[str] = []
+
+    def run(*, fail: bool) -> None:
+        with state.transaction() as tx:
+            tx.undo.append(lambda: undone.append("undone"))
+            if fail:
+                raise RuntimeError
+
+    run(fail=False)
+    assert undone == []
+    with pytest.raises(RuntimeError):
+        run(fail=True)
+    assert undone == ["undone"]
+
+
+def test_a_part_of_a_transaction_can_be_taken_back_alone(state: Database) -> None:
+    def drop(tx: Transaction) -> None:
+        with tx.nested():
+            tx.record("test", "dropped")
+            raise RuntimeError
+
+    with state.transaction() as tx:
+        tx.record("test", "kept")
+        with pytest.raises(RuntimeError):
+            drop(tx)
+    with state.reading() as tx:
+        assert [row.subject for row in tx.execute(select(journal))] == ["kept"]

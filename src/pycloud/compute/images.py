@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import attrs
-from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy import bindparam, delete, exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pycloud.compute import imageformat
@@ -27,6 +27,9 @@ _PREFIX = {ImageKind.MACHINE: "emi", ImageKind.KERNEL: "eki", ImageKind.RAMDISK:
 _BUCKET = "pycloud-images"
 _REGISTRATION_S = 3600
 """Between an image's bytes and its record there is less time than this."""
+_BY_ID = select(images).where(
+    images.c.id == bindparam("image"), images.c.account == bindparam("account"), images.c.registered
+)
 
 
 class ImageRegistry:
@@ -110,11 +113,9 @@ class ImageRegistry:
         """Return a registered image, as part of `tx`. Raises `NotFound`, and `InvalidValue` if
         it is not of `kind`.
         """
-        query = select(images).where(
-            images.c.id == image, images.c.account == account, images.c.registered
-        )
         # Locked, so that it is not deregistered while something is built on it.
-        row = tx.execute(tx.locked(query, read=True)).one_or_none()
+        values = {"image": image, "account": account}
+        row = tx.execute(tx.locked(_BY_ID, read=True), values).one_or_none()
         if row is None:
             raise NotFound("image", image)
         if kind is not None and row.kind != kind:

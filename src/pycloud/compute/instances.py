@@ -19,6 +19,9 @@ from pycloud.state.database import Database
 from pycloud.state.schema import consoles, instances, reservations
 from pycloud.state.transaction import Transaction
 
+_INSERT = instances.insert()
+_RESERVE = reservations.insert()
+
 
 class Verb(StrEnum):
     """What a user asks of an instance that exists."""
@@ -57,7 +60,7 @@ class InstanceStore:
 
     def add(self, tx: Transaction, instance: Instance) -> None:
         """Write a new instance."""
-        tx.execute(instances.insert().values(_row(instance)))
+        tx.execute(_INSERT, _row(instance))
         tx.record("instance.run", instance.id, f"{instance.type} on {instance.node}")
 
     def find(
@@ -123,6 +126,18 @@ class InstanceStore:
         tx.nudge()
         return changed
 
+    def give_up(self, tx: Transaction, instance: Instance, reason: str) -> None:
+        """Write that an instance is terminated, without anybody having seen to it."""
+        gone = attrs.evolve(
+            instance,
+            state=InstanceState.TERMINATED,
+            reason=reason,
+            address=None,
+            changed_at=tx.now,
+        )
+        self.write(tx, gone)
+        tx.record("instance.terminated", instance.id, reason)
+
     def write(self, tx: Transaction, instance: Instance) -> None:
         """Write a changed instance."""
         tx.execute(update(instances).where(instances.c.id == instance.id).values(_row(instance)))
@@ -168,15 +183,14 @@ class InstanceStore:
         request: str,
     ) -> None:
         """Write a new reservation."""
-        tx.execute(
-            reservations.insert().values(
-                id=reservation,
-                account=account,
-                client_token=client_token,
-                request=request,
-                created_at=tx.now,
-            )
-        )
+        row = {
+            "id": reservation,
+            "account": account,
+            "client_token": client_token,
+            "request": request,
+            "created_at": tx.now,
+        }
+        tx.execute(_RESERVE, row)
 
     def by_token(
         self, tx: Transaction, account: AccountId, client_token: str
@@ -194,7 +208,7 @@ class InstanceStore:
 
 
 def _row(instance: Instance) -> dict[str, Any]:
-    values = attrs.asdict(instance)
+    values = attrs.asdict(instance, recurse=False)
     values["address"] = None if instance.address is None else str(instance.address)
     return values
 

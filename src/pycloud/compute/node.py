@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
+
+import attrs
 
 from pycloud.compute.hypervisor import Domain, FoundDomain, FoundHost, Hypervisor, Power
 from pycloud.compute.plan import GuestPlan, GuestReport, NodePlan, NodeReport, Wish
 from pycloud.compute.records import NodeRoom
 from pycloud.errors import Cannot, DriverError, InvalidValue
-from pycloud.ids import DiskId, ImageId, NodeName
-from pycloud.names import checked_name
+from pycloud.ids import AccountId, DiskId, ImageId, NodeName
+from pycloud.names import checked_labels, checked_name
 from pycloud.network.fabric import Fabric
 from pycloud.storage.blocks import Blocks
 from pycloud.storage.records import Opener
@@ -28,9 +30,10 @@ _GIB = 1024**3
 class NodeController:
     """One machine that runs guests.
 
-    What it offers is what its hypervisor has, less `reserved_memory_mib`, with cores counted
-    `cpu_overcommit` times and memory `memory_overcommit` times. `workers` guests are started at the
-    same time.
+    What it offers is what its hypervisor and its disks have, less what is reserved, with cores
+    counted `cpu_overcommit` times and memory `memory_overcommit` times. `labels` say what is
+    special about it, for placements that ask for it; on a node that is `dedicated_to` an account,
+    only that account's instances run. `workers` guests are started at the same time.
 
     >>> from pycloud import NodeController, NodePlan
     >>> from pycloud.drivers.sim import SimBlocks, SimFabric, SimHypervisor
@@ -40,7 +43,7 @@ class NodeController:
     >>> report.host.accelerator, report.guests
     ('simulated', ())
 
-    Raises `InvalidValue` for a bad name, or factors that leave nothing.
+    Raises `InvalidValue` for a bad name or label, or factors that can't be.
     """
 
     def __init__(
@@ -51,7 +54,11 @@ class NodeController:
         fabric: Fabric,
         blocks: Blocks,
         zone: str = "cluster01",
+        labels: Mapping[str, str] | None = None,
+        dedicated_to: AccountId | None = None,
+        reserved_cpus: int = 0,
         reserved_memory_mib: int = 0,
+        reserved_disk_gib: int = 0,
         cpu_overcommit: float = 1.0,
         memory_overcommit: float = 1.0,
         workers: int = 8,
@@ -61,11 +68,17 @@ class NodeController:
         self.hypervisor = hypervisor
         self.fabric = fabric
         self.blocks = blocks
-        if min(cpu_overcommit, memory_overcommit) <= 0 or reserved_memory_mib < 0 or workers < 1:
+        self.labels = checked_labels(labels or {})
+        self.dedicated_to = dedicated_to
+        if min(cpu_overcommit, memory_overcommit) <= 0 or workers < 1:
             raise InvalidValue(
-                f"node {name!r}: overcommit factors are above 0, reserved memory is 0 or more, workers 1 or more"
+                f"node {name!r}: overcommit factors are above 0, not {cpu_overcommit} and {memory_overcommit}; "
+                f"workers are 1 or more, not {workers}"
             )
-        self.reserved_memory_mib = reserved_memory_mib
+        reserved = (reserved_cpus, reserved_memory_mib, reserved_disk_gib)
+        if min(reserved) < 0:
+            raise InvalidValue(f"node {name!r}: what is reserved is 0 or more, not {reserved}")
+        self.reserved_cpus, self.reserved_memory_mib, self.reserved_disk_gib = reserved
         self.cpu_overcommit = cpu_overcommit
         self.memory_overcommit = memory_overcommit
         self.workers = workers
@@ -78,19 +91,23 @@ class NodeController:
         """Call `on_change` when a guest changes; the result ends that."""
         return self.hypervisor.watch(on_change)
 
-    def room(self, position: int = 0) -> NodeRoom:
+    def room(self) -> NodeRoom:
         """Ask the drivers what this node has. If they do not answer, all is 0 and `problem` says
-        why.
+        why. Raises `InvalidValue` if nothing is left of what it has.
         """
         try:
             host, disk_gib = self.hypervisor.found(), self.blocks.capacity_bytes() // _GIB
         except DriverError as error:
-            return self._room_of(None, 0, position, str(error))
-        return self._room_of(host, disk_gib, position, None)
+            return self._room_of(0, 0, 0, problem=str(error))
+        room = self._offer(host, disk_gib)
+        if room.problem is not None:
+            raise InvalidValue(f"node {self.name!r}: {room.problem}")
+        return room
 
     def room_of(self, report: NodeReport) -> NodeRoom:
         """Return what this node has, as a report shows it."""
-        return self._room_of(report.host, report.disk_gib, 0, None)
+        room = self._offer(report.host, report.disk_gib)
+        return attrs.evolve(room, problem=report.problem or room.problem)
 
     def apply(self, plan: NodePlan, open_image: Opener, *, mend: bool = True) -> NodeReport:
         """Bring the node one step nearer to `plan` and report what is there now.
@@ -103,22 +120,32 @@ class NodeController:
         """
         return _Turn(self, plan, open_image, mend=mend).carry_out()
 
+    def _offer(self, host: FoundHost, disk_gib: int) -> NodeRoom:
+        cpus = int((host.cpus - self.reserved_cpus) * self.cpu_overcommit)
+        memory_mib = int((host.memory_mib - self.reserved_memory_mib) * self.memory_overcommit)
+        disk_gib -= self.reserved_disk_gib
+        problem = None
+        if min(cpus, memory_mib, disk_gib) < 1:
+            problem = (
+                f"it offers nothing: {cpus} cores, {memory_mib} MiB, {disk_gib} GiB are left "
+                "of what it has; reserve less"
+            )
+        room = self._room_of(max(cpus, 0), max(memory_mib, 0), max(disk_gib, 0), problem=problem)
+        return attrs.evolve(room, host_boot=host.host_boot)
+
     def _room_of(
-        self, host: FoundHost | None, disk_gib: int, position: int, problem: str | None
+        self, cpus: int, memory_mib: int, disk_gib: int, *, problem: str | None
     ) -> NodeRoom:
-        memory_mib = 0 if host is None else host.memory_mib - self.reserved_memory_mib
         return NodeRoom(
             name=self.name,
             zone=self.zone,
-            position=position,
-            cpus=0 if host is None else int(host.cpus * self.cpu_overcommit),
-            memory_mib=max(int(memory_mib * self.memory_overcommit), 0),
+            position=0,
+            cpus=cpus,
+            memory_mib=memory_mib,
             disk_gib=disk_gib,
-            used_cpus=0,
-            used_memory_mib=0,
-            used_disk_gib=0,
             problem=problem,
-            host_boot="" if host is None else host.host_boot,
+            labels=self.labels,
+            dedicated_to=self.dedicated_to,
         )
 
 

@@ -5,55 +5,53 @@ The names and the first three are Eucalyptus's scheduling policies (ROUNDROBIN, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from pycloud.compute.records import NodeRoom
 
 
 class Policy(Protocol):
-    """Chooses among nodes that all fit.
+    """Ranks the nodes: of those that fit, the one with the smallest rank is taken.
 
     >>> class Largest:
-    ...     def choose(self, nodes, last):
-    ...         return max(nodes, key=lambda node: node.memory_mib)
+    ...     def rank(self, node):
+    ...         return -node.memory_mib
     """
 
-    def choose(self, nodes: Sequence[NodeRoom], last: int) -> NodeRoom:
-        """Return one of `nodes`, which are not empty and in the order of their joining.
-
-        `last` is the `position` of the node that was taken last, -1 at first.
+    def rank(self, node: NodeRoom) -> Any:
+        """Return what is compared (`<`) with other nodes' ranks: made of nothing but `node`, so
+        that the same rows give the same answer. Of equal ranks the node that joined first is taken.
         """
         ...
 
 
 class RoundRobin:
-    """One after the other."""
+    """One after the other: the node that has waited longest, whatever was released meanwhile."""
 
-    def choose(self, nodes: Sequence[NodeRoom], last: int) -> NodeRoom:
-        """Return the first node after the last one taken, or the first of all."""
-        return next((node for node in nodes if node.position > last), nodes[0])
+    def rank(self, node: NodeRoom) -> int:
+        """Return when the node was last taken."""
+        return node.turn
 
 
 class Greedy:
     """The first that fits."""
 
-    def choose(self, nodes: Sequence[NodeRoom], last: int) -> NodeRoom:
-        """Return the first node."""
-        return nodes[0]
+    def rank(self, node: NodeRoom) -> int:
+        """Return the node's place in the order of joining."""
+        return node.position
 
 
 class PowerSave:
-    """The fullest that fits, so that others can stay empty."""
+    """The fullest that fits, so that others can stay empty: see `ClusterScheduler.idle`."""
 
-    def choose(self, nodes: Sequence[NodeRoom], last: int) -> NodeRoom:
-        """Return the node with the least free memory; of those alike, the first."""
-        return min(nodes, key=lambda node: (node.free_memory_mib, node.position))
+    def rank(self, node: NodeRoom) -> tuple[bool, int]:
+        """Return the free memory, empty nodes last."""
+        return (node.idle, node.free_memory_mib)
 
 
 class Spread:
     """The emptiest, so that the loss of a node costs least."""
 
-    def choose(self, nodes: Sequence[NodeRoom], last: int) -> NodeRoom:
-        """Return the node with the most free memory; of those alike, the first."""
-        return max(nodes, key=lambda node: (node.free_memory_mib, -node.position))
+    def rank(self, node: NodeRoom) -> int:
+        """Return the free memory, the most first."""
+        return -node.free_memory_mib

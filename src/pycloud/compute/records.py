@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Address
@@ -9,7 +10,15 @@ from typing import Literal
 
 import attrs
 
-from pycloud.ids import AccountId, ImageId, InstanceId, KeyPairId, NodeName, ReservationId
+from pycloud.ids import (
+    AccountId,
+    GroupId,
+    ImageId,
+    InstanceId,
+    KeyPairId,
+    NodeName,
+    ReservationId,
+)
 
 
 class ImageKind(StrEnum):
@@ -29,6 +38,8 @@ class InstanceState(StrEnum):
     STOPPED = "stopped"
     SHUTTING_DOWN = "shutting-down"
     TERMINATED = "terminated"
+    SILENT = "silent"
+    """Shown, but never written: it was running when its node was last heard of."""
 
 
 HttpTokens = Literal["optional", "required"]
@@ -108,6 +119,9 @@ class Instance:
     http_hop_limit: int
     node: NodeName
     zone: str
+    group: str | None
+    """The name of its placement group."""
+    partition: int | None
     address: IPv4Address | None
     state: InstanceState
     reason: str | None
@@ -127,9 +141,32 @@ class Instance:
     @property
     def settled(self) -> bool:
         """Whether nothing more is to be done for it."""
-        if self.state is InstanceState.RUNNING:
+        if self.state in (InstanceState.RUNNING, InstanceState.SILENT):
             return self.seen_boot == self.boot
         return self.state in (InstanceState.STOPPED, InstanceState.TERMINATED)
+
+
+class NodeMode(StrEnum):
+    """What the cloud's owner wants of a node."""
+
+    ENABLED = "enabled"
+    DRAINING = "draining"
+    """It takes nothing new; what runs goes on."""
+    MAINTENANCE = "maintenance"
+    """It takes nothing new, and is left alone: whatever is done to it is put right afterwards."""
+    GONE = "gone"
+    """It has left; shown as long as an instance is shown that was on it."""
+
+
+class NodeState(StrEnum):
+    """What a node is, for those who look: its mode, unless it does not answer."""
+
+    ENABLED = "enabled"
+    DRAINING = "draining"
+    MAINTENANCE = "maintenance"
+    SILENT = "silent"
+    """It has missed its reports for `limits.NODE_SILENT_S`."""
+    GONE = "gone"
 
 
 @attrs.frozen
@@ -143,12 +180,32 @@ class NodeRoom:
     cpus: int
     memory_mib: int
     disk_gib: int
-    used_cpus: int
-    used_memory_mib: int
-    used_disk_gib: int
-    problem: str | None
+    used_cpus: int = 0
+    used_memory_mib: int = 0
+    used_disk_gib: int = 0
+    problem: str | None = None
     """Why it cannot be used at the moment."""
-    host_boot: str
+    host_boot: str = ""
+    """Changes when the host was restarted; empty if that can't be known."""
+    mode: NodeMode = NodeMode.ENABLED
+    silent: bool = False
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    dedicated_to: AccountId | None = None
+    """The account whose instances alone may run here."""
+    turn: int = 0
+    """Grows with each instance that is placed: the node with the smallest has waited longest."""
+
+    @property
+    def state(self) -> NodeState:
+        """What the node is, in one word."""
+        if self.silent and self.mode not in (NodeMode.GONE, NodeMode.MAINTENANCE):
+            return NodeState.SILENT
+        return NodeState(self.mode)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is claimed of it."""
+        return not (self.used_cpus or self.used_memory_mib or self.used_disk_gib)
 
     @property
     def free_cpus(self) -> int:
@@ -164,3 +221,29 @@ class NodeRoom:
     def free_disk_gib(self) -> int:
         """Disk that is not claimed, in GiB."""
         return self.disk_gib - self.used_disk_gib
+
+
+class GroupStrategy(StrEnum):
+    """How the instances of a placement group stand to each other ("Placement strategies", EC2
+    user guide).
+    """
+
+    CLUSTER = "cluster"
+    """Close together: in one zone, and on nodes that they share where there is room."""
+    SPREAD = "spread"
+    """No two on one node."""
+    PARTITION = "partition"
+    """In numbered partitions that share no node."""
+
+
+@attrs.frozen
+class PlacementGroup:
+    """Instances that are placed with regard to each other."""
+
+    id: GroupId
+    account: AccountId
+    name: str
+    strategy: GroupStrategy
+    partitions: int | None
+    """How many partitions there are, for that strategy alone."""
+    created_at: datetime

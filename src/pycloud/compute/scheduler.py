@@ -1,26 +1,37 @@
 """`ClusterScheduler`: which node an instance runs on. Room is claimed in the transaction that
 makes the instance.
+
+The rows are the truth. The index in memory is a hint that is brought up to date at the beginning of
+each decision, and what it proposes is claimed only where the row still has room. So any number of
+processes may place at the same time, and a crash leaves nothing to repair.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from typing import NoReturn
 
 import attrs
-from sqlalchemy import delete, select, update
+from sqlalchemy.exc import IntegrityError
 
+from pycloud.compute.claims import ClaimStore
+from pycloud.compute.explanation import Explanation
+from pycloud.compute.live_index import LiveIndex
 from pycloud.compute.node import NodeController
+from pycloud.compute.nodes import NodeStore, merged
+from pycloud.compute.placement import Pick, Placement, Request
+from pycloud.compute.placement_groups import PlacementGroups
 from pycloud.compute.policies import Policy, RoundRobin
-from pycloud.compute.records import NodeRoom
+from pycloud.compute.records import NodeMode, NodeRoom
 from pycloud.compute.types import InstanceType
-from pycloud.errors import Duplicate, NoRoom, NotFound
-from pycloud.ids import NodeName
+from pycloud.errors import Duplicate, InUse, NoRoom, WrongState
+from pycloud.ids import ADMIN_ACCOUNT, AccountId, NodeName
 from pycloud.state.database import Database
-from pycloud.state.schema import claims, nodes, placements
 from pycloud.state.transaction import Transaction
 
-_POLICY = "cluster"
+_ANYWHERE = Placement()
 
 
 @attrs.frozen
@@ -32,7 +43,7 @@ class Capacity:
 
 
 class ClusterScheduler:
-    """Places instances on `nodes`, one of those that fit, chosen by `policy`.
+    """Places instances on nodes: of those that do, the one that `policy` ranks first.
 
     >>> import pycloud
     >>> from pycloud.drivers.sim import sim_node
@@ -47,291 +58,350 @@ class ClusterScheduler:
     def __init__(
         self,
         state: Database,
-        nodes: Iterable[NodeController],
+        nodes: Iterable[NodeController] = (),
         *,
         policy: Policy | None = None,
     ) -> None:
         self.state = state
-        self.policy: Policy = policy or RoundRobin()
+        self.groups = PlacementGroups(state)
         self.nodes: dict[NodeName, NodeController] = {}
         for node in nodes:
-            if node.name in self.nodes:
-                raise Duplicate(f"two nodes are called {node.name!r}; each needs a name of its own")
+            self._check_new(node.name)
             self.nodes[node.name] = node
+        self._store = NodeStore()
+        self._claims = ClaimStore(self._store)
+        self._index = LiveIndex(self._store, policy or RoundRobin(), self.nodes.__contains__)
+
+    # Nodes
 
     def open(self) -> None:
         """Make the nodes known to the state, with what their hypervisors have. A node that does
-        not answer has a `problem`.
+        not answer has a `problem`. Raises `InvalidValue` for one that offers nothing.
         """
-        rooms = [node.room(position) for position, node in enumerate(self.nodes.values())]
+        found = [node.room() for node in self.nodes.values()]
         with self.state.transaction() as tx:
-            known = {room.name: room for room in self.rooms(tx)}
-            position = max((room.position for room in known.values()), default=-1)
-            for room in rooms:
-                if room.name in known:
-                    self.refresh(tx, room)
-                else:
-                    position += 1
-                    row = attrs.asdict(attrs.evolve(room, position=position))
-                    tx.add_if_absent(nodes, **row)
+            self._store.renew_marks(tx)
+            self._enter(tx, found)
 
-    def refresh(self, tx: Transaction, found: NodeRoom) -> None:
-        """Write what a node was found to have; what is claimed of it stays."""
-        room = merged(self.room(tx, found.name), found)
-        tx.execute(update(nodes).where(nodes.c.name == room.name).values(attrs.asdict(room)))
+    def join(self, node: NodeController) -> None:
+        """Add a node while the cloud runs, or bring one back that had left. Raises `Duplicate`,
+        and `InvalidValue` if it offers nothing.
 
-    def rooms(self, tx: Transaction) -> list[NodeRoom]:
-        """Return all nodes of the state in the order of their joining, locked if `tx` writes."""
-        query = select(nodes).order_by(nodes.c.position)
-        return [NodeRoom(**row._mapping) for row in tx.execute(tx.locked(query))]
+        Every process that places or turns the loop must be told of it.
+        """
+        self._check_new(node.name)
+        found = node.room()
+        with self.state.transaction() as tx:
+            self._enter(tx, [found])
+            tx.nudge()
+        self.nodes[node.name] = node
+        self._index.read_again()  # it may be in the index as absent
 
-    def room(self, tx: Transaction, name: NodeName) -> NodeRoom:
-        """Return the node as the state knows it."""
-        return NodeRoom(**tx.execute(select(nodes).where(nodes.c.name == name)).one()._mapping)
-
-    def place(self, kind: InstanceType, holder: str, *, node: NodeName | None = None) -> NodeName:
-        """Claim room for one instance of `kind`, on `node` if it is given. Raises `NoRoom`,
-        `NotFound`.
+    def leave(self, name: str) -> None:
+        """Take a node away that has nothing any more: see `drain`. Raises `NotFound`, and `InUse`
+        naming what is still on it.
         """
         with self.state.transaction() as tx:
-            return self.claim(tx, kind, [holder], node=node)[0].name
+            self.remove(tx, name)
+        self.nodes.pop(NodeName(name), None)
+
+    def drain(self, name: str) -> None:
+        """Let the node take nothing new; what runs there goes on. Raises `NotFound`."""
+        self._set_mode(name, NodeMode.DRAINING)
+
+    def maintain(self, name: str) -> None:
+        """Let the node take nothing new, and leave it alone: what is done to it or asked of its
+        instances meanwhile is put right when it is enabled. Raises `NotFound`.
+        """
+        self._set_mode(name, NodeMode.MAINTENANCE)
+
+    def enable(self, name: str) -> None:
+        """Let the node take instances (again). Raises `NotFound`."""
+        self._set_mode(name, NodeMode.ENABLED)
+
+    def idle(self) -> list[NodeName]:
+        """Return the nodes that are in use, but on which nothing is: they may sleep."""
+        return [room.name for room in self._live().usable() if room.idle]
+
+    def zones(self) -> list[str]:
+        """Return the names of the zones that have nodes."""
+        return self._live().zones()
+
+    # Placing, for those who use the scheduler alone
+
+    def place(
+        self,
+        kind: InstanceType,
+        holder: str,
+        placement: Placement = _ANYWHERE,
+        *,
+        account: AccountId = ADMIN_ACCOUNT,
+    ) -> NodeName:
+        """Claim room for one instance of `kind`. Raises `NoRoom`, `NotFound`, and `Duplicate` if
+        `holder` has room already.
+        """
+        try:
+            with self.state.transaction() as tx:
+                [found] = self.claim(tx, kind, [holder], placement, account=account)
+        except IntegrityError:
+            raise Duplicate(f"{holder!r} holds room already: release it first") from None
+        return found.room.name
 
     def release(self, holder: str) -> None:
         """Give back what `holder` claimed; nothing happens if it holds nothing."""
         with self.state.transaction() as tx:
             self.give_back(tx, holder)
 
-    def capacity(self, kinds: Iterable[InstanceType]) -> dict[str, Capacity]:
-        """Return for each type how many instances of it alone fit now, and would fit on empty
-        nodes.
+    def explain(
+        self,
+        kind: InstanceType,
+        placement: Placement = _ANYWHERE,
+        *,
+        count: int = 1,
+        account: AccountId = ADMIN_ACCOUNT,
+    ) -> Explanation:
+        """Say what speaks for and against placing `count` instances of `kind`, without doing it.
+        Raises `NotFound` for a node, zone or group that there is not.
         """
         with self.state.reading() as tx:
-            rooms = [room for room in self.rooms(tx) if self._usable(room) is None]
+            request = self._looked_up(tx, kind, placement, account)
+        return self._index.explain(request, count)
+
+    def capacity(
+        self, kinds: Iterable[InstanceType], *, zone: str | None = None
+    ) -> dict[str, Capacity]:
+        """Return for each type how many instances of it alone fit now, and would fit on empty
+        nodes; of all zones, or of one. Raises `NotFound`.
+        """
+        live = self._live()
+        live.check(Placement(zone=zone))
+        rooms = [room for room in live.usable() if zone in (None, room.zone)]
+        free = Counter((room.free_cpus, room.free_memory_mib, room.free_disk_gib) for room in rooms)
+        total = Counter((room.cpus, room.memory_mib, room.disk_gib) for room in rooms)
         return {
-            kind.name: Capacity(
-                free=sum(_how_many(room, kind) for room in rooms),
-                total=sum(_how_many(_emptied(room), kind) for room in rooms),
-            )
-            for kind in kinds
+            kind.name: Capacity(_how_many(free, kind), _how_many(total, kind)) for kind in kinds
         }
+
+    # Building blocks
+
+    def rooms(self, tx: Transaction) -> list[NodeRoom]:
+        """Return all nodes of the state in the order of their joining."""
+        return self._store.list(tx)
 
     def claim(
         self,
         tx: Transaction,
         kind: InstanceType,
         holders: Sequence[str],
+        placement: Placement = _ANYWHERE,
         *,
         least: int | None = None,
-        node: NodeName | None = None,
-        zone: str | None = None,
-    ) -> list[NodeRoom]:
+        account: AccountId = ADMIN_ACCOUNT,
+    ) -> list[Pick]:
         """Claim room for an instance of each holder, or for as many as fit but `least` (default:
         all), as part of `tx`.
 
-        Returns the nodes, in the order of `holders`. Raises `NoRoom`, and `NotFound` for a node or
-        zone that there is not.
+        Returns the nodes, in the order of `holders`. Raises `NoRoom`, and `NotFound` for a node,
+        zone or group that there is not.
         """
-        rooms = {room.name: room for room in self.rooms(tx)}
-        self._check_place(rooms, node, zone)
-        taken: list[NodeRoom] = []
-        last = self._last(tx)
-        while len(taken) < len(holders):
-            fitting = [room for room in rooms.values() if not self._against(room, kind, node, zone)]
-            if not fitting:
-                break
-            chosen = self.policy.choose(fitting, last)
-            last = chosen.position
-            rooms[chosen.name] = _with(chosen, kind)
-            taken.append(chosen)
         needed = len(holders) if least is None else least
-        if len(taken) < needed:
-            raise NoRoom(self._refusal(rooms, kind, needed, len(taken), node, zone))
-        for holder, room in zip(holders, taken, strict=False):
-            self._hold(tx, holder, room.name, kind)
-        self._remember(tx, last)
-        return taken
+        request = self._looked_up(tx, kind, placement, account)
+        busy: set[NodeName] = set()
+        while True:
+            picks = self._index.pick(request, len(holders), without=busy)
+            if len(picks) < len(holders) and busy:
+                return self._claim_waiting(tx, request, holders, needed, busy)
+            taken = self._hold(tx, request, holders, picks, needed)
+            if taken is None:
+                return picks
+            busy.add(taken)
 
-    def reclaim(self, tx: Transaction, holder: str, name: NodeName, kind: InstanceType) -> None:
-        """Claim cores and memory again for a holder that kept its disk, as part of `tx`. Raises
-        `NoRoom`.
+    def reclaim(self, tx: Transaction, wants: Sequence[tuple[str, NodeName, InstanceType]]) -> None:
+        """Claim cores and memory again for holders that kept their disks on these nodes, as part
+        of `tx`. Raises `NoRoom`.
         """
-        rooms = {room.name: room for room in self.rooms(tx)}
-        more = attrs.evolve(kind, disk_gib=0)
-        if self._against(rooms[name], more, name, None):
-            raise NoRoom(self._refusal(rooms, more, 1, 0, name, None))
-        self.give_back(tx, holder)
-        self._hold(tx, holder, name, kind)
+        self._store.lock(tx, {name for _, name, _ in wants})
+        self._index.catch_up(tx)
+        for holder, name, kind in wants:
+            more = attrs.evolve(kind, disk_gib=0)
+            if not self._store.use_if_fits(tx, name, more, 1, self._index.newest_turn() + 1):
+                self._index.catch_up(tx)
+                request = Request(more, Placement(node=name), ADMIN_ACCOUNT)
+                raise NoRoom(str(self._index.explain(request, 1)))
+            self._claims.widen(tx, holder, kind)
 
     def keep_disk(self, tx: Transaction, holder: str) -> None:
         """Give back a holder's cores and memory, but not its disk, as part of `tx`."""
-        self._shrink(tx, holder, keep_disk=True)
+        self._claims.shrink(tx, holder, keep_disk=True)
 
     def give_back(self, tx: Transaction, holder: str) -> None:
         """Give back all that `holder` claimed, as part of `tx`; nothing happens if it holds
         nothing.
         """
-        self._shrink(tx, holder, keep_disk=False)
+        self._claims.shrink(tx, holder, keep_disk=False)
 
-    def _hold(self, tx: Transaction, holder: str, name: NodeName, kind: InstanceType) -> None:
-        tx.execute(
-            claims.insert().values(
-                holder=holder,
-                node=name,
-                cpus=kind.cpus,
-                memory_mib=kind.memory_mib,
-                disk_gib=kind.disk_gib,
+    def refresh(self, tx: Transaction, found: NodeRoom) -> None:
+        """Write what a node was found to have; what is claimed of it stays."""
+        known = self._store.find(tx, found.name)
+        if known.mode is not NodeMode.GONE:
+            self._store.write(tx, merged(known, found))
+
+    def remove(self, tx: Transaction, name: str) -> None:
+        """Mark a node as gone, as part of `tx`. Raises `NotFound`, `InUse`."""
+        room = self._store.find(tx, NodeName(name))
+        holders = self.holders(tx, name)
+        if holders:
+            raise InUse(
+                f"node {name!r} cannot leave: {len(holders)} are still on it ({', '.join(holders)}); "
+                "drain it, and terminate them"
             )
-        )
-        self._use(tx, name, kind.cpus, kind.memory_mib, kind.disk_gib)
+        self._store.write(tx, attrs.evolve(room, mode=NodeMode.GONE))
+        tx.record("node.gone", name)
 
-    def _shrink(self, tx: Transaction, holder: str, *, keep_disk: bool) -> None:
-        mine = claims.c.holder == holder
-        held = tx.execute(tx.locked(select(claims).where(mine))).one_or_none()
-        if held is None:
-            return
-        if keep_disk:
-            tx.execute(update(claims).where(mine).values(cpus=0, memory_mib=0))
-        else:
-            tx.execute(delete(claims).where(mine))
-        disk_gib = 0 if keep_disk else held.disk_gib
-        self._use(tx, NodeName(held.node), -held.cpus, -held.memory_mib, -disk_gib)
+    def holders(self, tx: Transaction, name: str) -> list[str]:
+        """Return who holds room on the node."""
+        return self._claims.holders(tx, NodeName(name))
 
-    def _use(
-        self, tx: Transaction, name: NodeName, cpus: int, memory_mib: int, disk_gib: int
-    ) -> None:
-        tx.execute(
-            update(nodes)
-            .where(nodes.c.name == name)
-            .values(
-                used_cpus=nodes.c.used_cpus + cpus,
-                used_memory_mib=nodes.c.used_memory_mib + memory_mib,
-                used_disk_gib=nodes.c.used_disk_gib + disk_gib,
-            )
-        )
+    def unheard(self, tx: Transaction) -> frozenset[NodeName]:
+        """Return the nodes that nobody hears of: silent ones, and those in maintenance."""
+        self._index.catch_up(tx)
+        return self._index.unheard()
 
-    def _check_place(
-        self, rooms: Mapping[NodeName, NodeRoom], node: NodeName | None, zone: str | None
-    ) -> None:
-        if node is not None and node not in rooms:
-            raise NotFound("node", node)
-        if zone is not None and zone not in {room.zone for room in rooms.values()}:
-            raise NotFound("zone", zone)
-
-    def _usable(self, room: NodeRoom) -> str | None:
-        """Return why nothing can be placed on the node at all, or None."""
-        if room.name not in self.nodes:
-            return "not part of this cloud any more"
-        if room.problem is not None:
-            return f"unusable ({room.problem})"
-        return None
-
-    def _against(
-        self, room: NodeRoom, kind: InstanceType, node: NodeName | None, zone: str | None
-    ) -> str | None:
-        """Return the first thing that speaks against the node, in words without numbers, or
-        None.
+    def attended(self, tx: Transaction) -> list[NodeRoom]:
+        """Return the nodes that are to be looked after: all but those in maintenance. Some may be
+        missing from `nodes`, because another process has them.
         """
-        if node is not None and room.name != node:
-            return "not the node asked for"
-        if zone is not None and room.zone != zone:
-            return "in another zone"
-        if (unusable := self._usable(room)) is not None:
-            return unusable
-        if room.free_memory_mib < kind.memory_mib:
-            return "lack memory"
-        if room.free_cpus < kind.cpus:
-            return "lack cores"
-        if room.free_disk_gib < kind.disk_gib:
-            return "lack disk"
+        self._index.catch_up(tx)
+        rooms = self._index.rooms()
+        return [room for room in rooms if room.mode is not NodeMode.MAINTENANCE]
+
+    def forget_gone(self, tx: Transaction) -> None:
+        """Delete nodes that have left, once no instance is shown that was on them."""
+        self._store.forget_gone(tx)
+
+    # Behind them
+
+    def _check_new(self, name: NodeName) -> None:
+        if name in self.nodes:
+            raise Duplicate(f"two nodes are called {name!r}; each needs a name of its own")
+
+    def _enter(self, tx: Transaction, found: Sequence[NodeRoom]) -> None:
+        known = {room.name: room for room in self._store.list(tx)}
+        self._store.add(tx, [room for room in found if room.name not in known])
+        for room in found:
+            before = known.get(room.name)
+            if before is None or before.mode is NodeMode.GONE:
+                tx.record("node.joined", room.name, room.zone)
+            if before is None:
+                continue
+            mode = NodeMode.ENABLED if before.mode is NodeMode.GONE else before.mode
+            after = attrs.evolve(merged(before, room), mode=mode)
+            if after != before:
+                self._store.write(tx, after)
+
+    def _set_mode(self, name: str, mode: NodeMode) -> None:
+        with self.state.transaction() as tx:
+            room = self._store.find(tx, NodeName(name))
+            if room.mode is NodeMode.GONE:
+                raise WrongState(f"node {name!r} has left; let it join again")
+            if room.mode is not mode:
+                self._store.write(tx, attrs.evolve(room, mode=mode))
+                tx.record(f"node.{mode}", name)
+                tx.nudge()
+
+    def _live(self) -> LiveIndex:
+        """Return the index as it is now."""
+        with self.state.reading() as tx:
+            self._index.catch_up(tx)
+        return self._index
+
+    def _looked_up(
+        self, tx: Transaction, kind: InstanceType, placement: Placement, account: AccountId
+    ) -> Request:
+        """Find what the placement names, and bring the index up to date; the group is locked if
+        `tx` writes, before anything is read that depends on it.
+        """
+        request = Request(kind, placement, account)
+        if placement.group is not None:
+            group = self.groups.find(tx, placement.group, account=account)
+            self.groups.check_partition(group, placement.partition)
+            members = self._claims.members(tx, group)
+            request = attrs.evolve(request, group=group, members=members)
+        if placement.apart_from:
+            avoided = self._claims.nodes_of(tx, placement.apart_from)
+            request = attrs.evolve(request, avoided=avoided)
+        self._index.catch_up(tx)
+        self._index.check(placement)
+        return request
+
+    def _claim_waiting(
+        self,
+        tx: Transaction,
+        request: Request,
+        holders: Sequence[str],
+        needed: int,
+        busy: set[NodeName],
+    ) -> list[Pick]:
+        """Claim what others may be giving up just now: wait for the nodes they have, all of them
+        in one order and without holding any other, so that no two wait for each other.
+        """
+        while True:
+            try:
+                with tx.nested():
+                    self._store.lock(tx, busy)
+                    self._index.catch_up(tx)
+                    picks = self._index.pick(request, len(holders))
+                    taken = self._hold(tx, request, holders, picks, needed)
+                    if taken is None:
+                        return picks
+                    self._let_go(taken)
+            except _TakenError as error:
+                busy.add(error.name)
+
+    def _hold(
+        self,
+        tx: Transaction,
+        request: Request,
+        holders: Sequence[str],
+        picks: Sequence[Pick],
+        needed: int,
+    ) -> NodeName | None:
+        """Claim what was picked for the first holders, or nothing: then the node is returned that
+        had no room any more, or that another transaction has. Raises `NoRoom` if fewer were picked
+        than are needed.
+        """
+        if len(picks) < needed:
+            raise NoRoom(str(self._index.explain(request, needed)))
+        newest = self._index.newest_turn()
+        shares = Counter(picked.room.name for picked in picks)
+        turns = {picked.room.name: newest + n for n, picked in enumerate(picks, 1)}
+        try:
+            # A row that turned out to be full is locked all the same, until this is rolled back.
+            with tx.nested() if len(shares) > 1 or not tx.is_sqlite else nullcontext():
+                for name, times in shares.items():
+                    if not self._store.use_if_fits(tx, name, request.kind, times, turns[name]):
+                        self._let_go(name)
+        except _TakenError as taken:
+            return taken.name
+        held = list(zip(holders, picks, strict=False))
+        self._claims.add(tx, request.kind, request.group, held)
         return None
 
-    def _refusal(
-        self,
-        rooms: Mapping[NodeName, NodeRoom],
-        kind: InstanceType,
-        least: int,
-        fitted: int,
-        node: NodeName | None,
-        zone: str | None,
-    ) -> str:
-        against = {room: self._against(room, kind, node, zone) for room in rooms.values()}
-        counts = Counter(reason for reason in against.values() if reason)
-        parts = [
-            _in_words(reason, count, kind, [room for room in against if against[room] == reason])
-            for reason, count in counts.most_common()
-        ]
-        many = "1 node" if len(rooms) == 1 else f"{len(rooms)} nodes"
-        so_far = f", room for {fitted} only" if fitted else ""
-        return (
-            f"no room for {least} × {kind}{so_far}: {many}: {', '.join(parts) or 'there is none'}"
-        )
-
-    def _last(self, tx: Transaction) -> int:
-        query = select(placements.c.last_position).where(placements.c.policy == _POLICY)
-        last = tx.execute(query).scalar_one_or_none()
-        return -1 if last is None else last
-
-    def _remember(self, tx: Transaction, last: int) -> None:
-        tx.add_if_absent(placements, policy=_POLICY, last_position=last)
-        tx.execute(
-            update(placements).where(placements.c.policy == _POLICY).values(last_position=last)
-        )
+    @staticmethod
+    def _let_go(name: NodeName) -> NoReturn:
+        raise _TakenError(name)
 
 
-def merged(known: NodeRoom, found: NodeRoom) -> NodeRoom:
-    """Return a known node with what it was found to have. One that does not answer keeps its
-    former size.
-    """
-    if found.problem is not None:
-        return attrs.evolve(known, problem=found.problem, zone=found.zone)
-    return attrs.evolve(
-        known,
-        problem=None,
-        zone=found.zone,
-        cpus=found.cpus,
-        memory_mib=found.memory_mib,
-        disk_gib=found.disk_gib,
-        host_boot=found.host_boot,
+class _TakenError(Exception):
+    """A node has no room any more, or another transaction has it."""
+
+    def __init__(self, name: NodeName) -> None:
+        self.name = name
+
+
+def _how_many(sizes: Counter[tuple[int, int, int]], kind: InstanceType) -> int:
+    """Return how many of a type fit on nodes of these sizes (cores, MiB, GiB)."""
+    return sum(
+        times * max(min(cpus // kind.cpus, memory // kind.memory_mib, disk // kind.disk_gib), 0)
+        for (cpus, memory, disk), times in sizes.items()
     )
-
-
-def _with(room: NodeRoom, kind: InstanceType) -> NodeRoom:
-    return attrs.evolve(
-        room,
-        used_cpus=room.used_cpus + kind.cpus,
-        used_memory_mib=room.used_memory_mib + kind.memory_mib,
-        used_disk_gib=room.used_disk_gib + kind.disk_gib,
-    )
-
-
-def _emptied(room: NodeRoom) -> NodeRoom:
-    return attrs.evolve(room, used_cpus=0, used_memory_mib=0, used_disk_gib=0)
-
-
-def _how_many(room: NodeRoom, kind: InstanceType) -> int:
-    fits = min(
-        room.free_cpus // kind.cpus,
-        room.free_memory_mib // kind.memory_mib,
-        room.free_disk_gib // kind.disk_gib,
-    )
-    return max(fits, 0)
-
-
-def _in_words(reason: str, count: int, kind: InstanceType, rooms: Sequence[NodeRoom]) -> str:
-    """Say how many nodes have `reason` against them, and how near the nearest came."""
-    lacks: dict[str, tuple[int, str, Callable[[NodeRoom], int]]] = {
-        "lack memory": (kind.memory_mib, "MiB", lambda room: room.free_memory_mib),
-        "lack cores": (kind.cpus, "cores", lambda room: room.free_cpus),
-        "lack disk": (kind.disk_gib, "GiB", lambda room: room.free_disk_gib),
-    }
-    if reason not in lacks:
-        return f"{count} {'is' if count == 1 else 'are'} {reason}"
-    needs, unit, free = lacks[reason]
-    nearest = max(rooms, key=free)
-    what = reason.replace("lack", "lacks") if count == 1 else reason
-    most = (
-        f"{free(nearest)} free"
-        if count == 1
-        else f"at most {free(nearest)} free, on {nearest.name}"
-    )
-    return f"{count} {what} (needs {needs} {unit}, {most})"

@@ -13,6 +13,8 @@ from pycloud.state.database import Database
 from pycloud.state.schema import instance_types
 from pycloud.state.transaction import Transaction
 
+_CHANGED = select(instance_types)
+
 
 @attrs.frozen
 class InstanceType:
@@ -113,7 +115,7 @@ class InstanceTypes:
 
     def _all(self, tx: Transaction) -> dict[str, InstanceType]:
         found = dict(self._defaults)
-        for row in tx.execute(select(instance_types)):
+        for row in tx.execute(_CHANGED):
             found.pop(row.name, None)
             if not row.removed:
                 found[row.name] = InstanceType(row.name, row.cpus, row.memory_mib, row.disk_gib)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence, Set
 from enum import StrEnum
 from ipaddress import IPv4Network
+from typing import Any
 
 import attrs
 
@@ -278,12 +279,12 @@ class SimBlocks:
         self.host.disks.pop(disk, None)
 
 
-def sim_node(name: str, host: SimHost | None = None, *, zone: str = "cluster01") -> NodeController:
+def sim_node(name: str, host: SimHost | None = None, **options: Any) -> NodeController:
     """Return a node whose three drivers share one simulated host; it does one thing after the
-    other.
+    other. `options` are those of `NodeController`.
 
-    >>> sim_node("node1", SimHost(cpus=2)).room().cpus
-    2
+    >>> sim_node("node1", SimHost(cpus=2), cpu_overcommit=4).room().cpus
+    8
     """
     host = host or SimHost()
     return NodeController(
@@ -291,6 +292,5 @@ def sim_node(name: str, host: SimHost | None = None, *, zone: str = "cluster01")
         hypervisor=SimHypervisor(host),
         fabric=SimFabric(host),
         blocks=SimBlocks(host),
-        zone=zone,
-        workers=1,
+        **({"workers": 1} | options),
     )

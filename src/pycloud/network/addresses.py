@@ -4,9 +4,10 @@ fabric's.
 
 from __future__ import annotations
 
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Update, bindparam, func, select, update
 
 from pycloud import limits
 from pycloud.errors import InvalidValue, NoAddress
@@ -17,6 +18,11 @@ from pycloud.state.transaction import Transaction
 
 _BLOCK = 256
 """Rows are made this many at a time, so that a /16 costs nothing until it is used."""
+
+_NETWORK = select(pools.c.network).where(pools.c.name == bindparam("wanted"))
+_HELD = select(addresses.c.address).where(
+    addresses.c.pool == bindparam("wanted"), addresses.c.holder == bindparam("taker")
+)
 
 
 class IPPool:
@@ -41,6 +47,7 @@ class IPPool:
         self.state = state
         self.network = _checked_network(network)
         self.name = checked_name("pool", name)
+        self._is_known = False
 
     @property
     def gateway(self) -> IPv4Address:
@@ -73,24 +80,17 @@ class IPPool:
     def take(self, tx: Transaction, holder: str) -> IPv4Address:
         """Give `holder` an address, as part of `tx`. Raises `NoAddress`."""
         self._prepare(tx)
-        mine = select(addresses.c.address).where(
-            addresses.c.pool == self.name, addresses.c.holder == holder
-        )
-        number = tx.execute(mine).scalar_one_or_none()
+        values = {"wanted": self.name, "taker": holder}
+        number = tx.execute(_HELD, values).scalar_one_or_none()
         if number is None:
-            number = self._free(tx)
-            if number is None:
-                self._extend(tx)
-                number = self._free(tx)
+            number = tx.execute(_take(tx.is_sqlite), values).scalar_one_or_none()
+        if number is None:
+            self._extend(tx)
+            number = tx.execute(_take(tx.is_sqlite), values).scalar_one_or_none()
         if number is None:
             raise NoAddress(
                 f"all {self.size} addresses of pool {self.name!r} ({self.network}) are held"
             )
-        tx.execute(
-            update(addresses)
-            .where(addresses.c.pool == self.name, addresses.c.address == number)
-            .values(holder=holder)
-        )
         return IPv4Address(number)
 
     def give_back(self, tx: Transaction, holder: str) -> None:
@@ -104,30 +104,24 @@ class IPPool:
 
     def _prepare(self, tx: Transaction) -> None:
         """Make the pool known to the state, or see that it is the network that the state knows."""
-        known = select(pools.c.network).where(pools.c.name == self.name)
-        network = tx.execute(known).scalar_one_or_none()
+        if self._is_known:
+            return
+        mine = {"wanted": self.name}
+        network = tx.execute(_NETWORK, mine).scalar_one_or_none()
         if network is None:
             first = int(self.network[4])
             tx.add_if_absent(pools, name=self.name, network=str(self.network), prepared=first)
-            network = tx.execute(known).scalar_one()
+            network = tx.execute(_NETWORK, mine).scalar_one()
         if network != str(self.network):
             raise InvalidValue(
                 f"pool {self.name!r} is {network} in this state, not {self.network}: "
                 "give another pool another name"
             )
+        self._is_known = True
+        tx.undo.append(self._forget)
 
-    def _free(self, tx: Transaction) -> int | None:
-        """Return the free address that is next, locked, passing over those that others are
-        taking just now.
-        """
-        query = (
-            select(addresses.c.address)
-            .where(addresses.c.pool == self.name, addresses.c.holder.is_(None))
-            .order_by(addresses.c.freed, addresses.c.address)
-            .limit(1)
-        )
-        number: int | None = tx.execute(tx.locked(query, skip=True)).scalar_one_or_none()
-        return number
+    def _forget(self) -> None:
+        self._is_known = False
 
     def _extend(self, tx: Transaction) -> None:
         """Make rows for the next addresses, if there are any."""
@@ -138,6 +132,26 @@ class IPPool:
             rows = [{"pool": self.name, "address": n, "freed": 0} for n in range(first, last)]
             tx.execute(addresses.insert(), rows)
             tx.execute(update(pools).where(pools.c.name == self.name).values(prepared=last))
+
+
+@cache
+def _take(sqlite: bool) -> Update:
+    """Take the free address that is next, passing over those that others are taking just now."""
+    pool = addresses.c.pool == bindparam("wanted")
+    free = (
+        select(addresses.c.address)
+        .where(pool, addresses.c.holder.is_(None))
+        .order_by(addresses.c.freed, addresses.c.address)
+        .limit(1)
+    )
+    if not sqlite:
+        free = free.with_for_update(skip_locked=True)
+    return (
+        update(addresses)
+        .where(pool, addresses.c.address == free.scalar_subquery())
+        .values(holder=bindparam("taker"))
+        .returning(addresses.c.address)
+    )
 
 
 def _checked_network(network: str | IPv4Network) -> IPv4Network:

@@ -66,8 +66,11 @@ class Database(abc.ABC):
         """Keep other processes from migrating at the same time."""
 
     @abc.abstractmethod
-    def _announce(self, connection: Connection) -> None:
-        """Let other processes know, when this transaction commits, that the loop has work."""
+    def _announce(self) -> None:
+        """Let other processes know, soon, that the loop has work."""
+
+    def _disconnect(self) -> None:  # noqa: B027 - most have nothing to end
+        """End what is kept beside the engine."""
 
     @abc.abstractmethod
     def watch(self, on_change: Callable[[], None]) -> Callable[[], None]:
@@ -100,6 +103,7 @@ class Database(abc.ABC):
                 return
             self._opened -= 1
             if self._opened == 0 and self._engine is not None:
+                self._disconnect()
                 while self._leaderships:
                     self._leaderships.pop().release()
                 self._engine.dispose()
@@ -134,13 +138,14 @@ class Database(abc.ABC):
             tx = Transaction(connection, self.clock.now(), writes=True)
             try:
                 yield tx
-                if tx.nudged:
-                    self._announce(connection)
                 connection.commit()
             except BaseException:
+                for undo in tx.undo:
+                    undo()
                 connection.rollback()
                 raise
         if tx.nudged:
+            self._announce()
             for listener in list(self._listeners):
                 listener()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,7 @@ from pycloud.state.database import Database, Leadership
 
 _CHANNEL = "pycloud"
 _LISTEN_S = 0.5
+_SPEAK_S = 0.05
 # A controller whose host vanished must lose its locks in seconds, not in the two hours of TCP's
 # default.
 _KEEPALIVE = "-c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=3"
@@ -41,6 +43,7 @@ class PostgresState(Database):
             raise InvalidValue(
                 "not a database URL; right would be postgresql://user@host/name"
             ) from None
+        self._speaker: _Speaker | None = None
 
     def _make_engine(self) -> Engine:
         return create_engine(
@@ -60,8 +63,19 @@ class PostgresState(Database):
         yield
         connection.commit()
 
-    def _announce(self, connection: Connection) -> None:
-        connection.execute(text(f"NOTIFY {_CHANNEL}"))
+    def _announce(self) -> None:
+        """Have a thread say it: commits that notify wait for each other in the server, and syncs
+        can't be shared.
+        """
+        with self._lock:
+            if self._speaker is None:
+                self._speaker = _Speaker(self.engine)
+        self._speaker.unsaid.set()
+
+    def _disconnect(self) -> None:
+        if self._speaker is not None:
+            self._speaker.stop()
+            self._speaker = None
 
     def watch(self, on_change: Callable[[], None]) -> Callable[[], None]:
         """Listen on a connection of its own, in a thread; a lost connection is made again."""
@@ -105,6 +119,31 @@ class PostgresState(Database):
                             on_change()
             except psycopg.OperationalError:
                 stopping.wait(1)
+
+
+class _Speaker:
+    """Notifies others, in a thread, a few times a second at most."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.unsaid = threading.Event()
+        self._engine = engine
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="pycloud-speaker", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self.unsaid.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self.unsaid.wait()
+            self.unsaid.clear()
+            with contextlib.suppress(DBAPIError), self._engine.begin() as connection:
+                connection.execute(text("SET LOCAL synchronous_commit = off"))
+                connection.execute(text(f"NOTIFY {_CHANNEL}"))
+            time.sleep(_SPEAK_S)
 
 
 class _AdvisoryLock(Leadership):

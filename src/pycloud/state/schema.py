@@ -142,7 +142,7 @@ instance_types = Table(
     Column("removed", Boolean, nullable=False),
 )
 
-# compute/scheduler.py
+# compute/nodes.py
 nodes = Table(
     "nodes",
     metadata,
@@ -157,7 +157,30 @@ nodes = Table(
     Column("used_disk_gib", BigInteger, nullable=False),
     Column("problem", Text),
     Column("host_boot", String(64), nullable=False),
+    Column("mode", String(16), nullable=False),
+    Column("silent", Boolean, nullable=False),
+    Column("labels", Text, nullable=False),  # JSON
+    Column("dedicated_to", String(12)),
+    Column("turn", BigInteger, nullable=False),
+    Column(
+        "changed", BigInteger, nullable=False, index=True
+    ),  # see state/transaction.py, horizon()
 )
+
+# compute/placement_groups.py
+placement_groups = Table(
+    "placement_groups",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    _account(),
+    Column("name", String(255), nullable=False),
+    Column("strategy", String(16), nullable=False),
+    Column("partitions", Integer),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("account", "name"),
+)
+
+# compute/scheduler.py
 claims = Table(
     "claims",
     metadata,
@@ -166,12 +189,8 @@ claims = Table(
     Column("cpus", Integer, nullable=False),
     Column("memory_mib", BigInteger, nullable=False),
     Column("disk_gib", BigInteger, nullable=False),
-)
-placements = Table(
-    "placements",
-    metadata,
-    Column("policy", String(64), primary_key=True),
-    Column("last_position", Integer, nullable=False),
+    Column("group_id", String(32), index=True),
+    Column("partition", Integer),
 )
 
 # compute/instances.py
@@ -206,6 +225,8 @@ instances = Table(
     Column("http_hop_limit", Integer, nullable=False),
     Column("node", String(255), ForeignKey("nodes.name"), nullable=False, index=True),
     Column("zone", String(255), nullable=False),
+    Column("group", String(255)),
+    Column("partition", Integer),
     Column("address", String(15)),
     Column("state", String(16), nullable=False),
     Column("reason", Text),

@@ -66,7 +66,7 @@ class SQLiteState(Database):
         yield
         connection.commit()
 
-    def _announce(self, connection: Connection) -> None:
+    def _announce(self) -> None:
         """Nothing to send: others see `data_version` change."""
 
     def watch(self, on_change: Callable[[], None]) -> Callable[[], None]:

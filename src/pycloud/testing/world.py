@@ -8,9 +8,11 @@ on the same hosts and the same state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import select
@@ -19,6 +21,7 @@ from pycloud.clock import Clock, ManualClock
 from pycloud.cloud import CloudController
 from pycloud.compute.hypervisor import Power
 from pycloud.compute.images import ImageRegistry
+from pycloud.compute.node import NodeController
 from pycloud.compute.policies import Policy
 from pycloud.compute.records import Instance, InstanceState
 from pycloud.compute.scheduler import ClusterScheduler
@@ -41,10 +44,14 @@ class ProcessDiedError(BaseException):
 
 
 class SimWorld:
-    """Hosts, a state below `directory`, and one controller process at a time.
+    """Hosts, a state below `directory` (by default one that is removed in the end), and one
+    controller process at a time.
 
-    >>> from pathlib import Path
-    >>> with SimWorld(Path("."), nodes=2) as world:
+    The hosts `node1`, `node2` … are all alike, and stand in the `zones` in turn. What happens by
+    chance is chosen with `random`, which begins with `seed`: the same seed gives the same world.
+
+    >>> from pycloud.testing import SimWorld
+    >>> with SimWorld(nodes=2) as world:
     ...     [instance] = world.cloud.run_instances(world.images.machine.id)
     ...     world.settle()
     ...     world.check_at_rest()
@@ -54,15 +61,22 @@ class SimWorld:
 
     def __init__(
         self,
-        directory: Path,
+        directory: Path | None = None,
         *,
         nodes: int = 2,
+        zones: Sequence[str] = ("cluster01",),
+        seed: int = 0,
         network: str = "10.11.0.0/16",
         policy: Policy | None = None,
         postgres_url: str | None = None,
         **host: Any,
     ) -> None:
+        self._temporary: TemporaryDirectory[str] | None = None
+        if directory is None:
+            self._temporary = TemporaryDirectory(prefix="pycloud-sim-")
+            directory = Path(self._temporary.name)
         self.directory = directory
+        self.random = Random(seed)  # noqa: S311 - a simulation's chance, no secret
         self.network = network
         self.policy = policy
         self.postgres_url = postgres_url
@@ -70,10 +84,11 @@ class SimWorld:
         self.boundaries: list[str] = []
         self._crash_at: int | None = None
         self._dead = False
-        self.hosts = {
-            f"node{number}": SimHost(boundary=self.boundary, **host)
-            for number in range(1, nodes + 1)
-        }
+        self.hosts: dict[str, SimHost] = {}
+        self.options: dict[str, dict[str, Any]] = {}
+        """What each node's `NodeController` is told, such as its zone."""
+        for number in range(nodes):
+            self.add_host(f"node{number + 1}", {"zone": zones[number % len(zones)]}, **host)
         self.cloud: CloudController = self.another_process()
         self.images: SimImages
 
@@ -84,6 +99,28 @@ class SimWorld:
 
     def __exit__(self, *exception: object) -> None:
         self.cloud.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def add_host(self, name: str, options: dict[str, Any] | None = None, **host: Any) -> None:
+        """Put up another host; it is no node of the cloud until it has joined, or the process is
+        restarted. `options` are those of `NodeController`, `host` those of `SimHost`.
+        """
+        self.hosts[name] = SimHost(boundary=self.boundary, **host)
+        self.options[name] = options or {}
+
+    def node(self, name: str) -> NodeController:
+        """Return a new controller for a host, for `cloud.join`."""
+        return sim_node(name, self.hosts[name], **self.options[name])
+
+    def lose_hosts(self, count: int) -> list[str]:
+        """Let as many hosts die, guests and all, as `count` says; return which they are."""
+        alive = sorted(name for name, host in self.hosts.items() if host.answers)
+        lost = sorted(self.random.sample(alive, count))
+        for name in lost:
+            self.hosts[name].restart()
+            self.hosts[name].answers = False
+        return lost
 
     def crash_at(self, n: int) -> None:
         """Let the process die at the `n`-th boundary from now, counted from 0."""
@@ -127,6 +164,8 @@ class SimWorld:
             self._check_instance(instance)
         alive = {one.id: one for one in instances if one.state is not InstanceState.TERMINATED}
         for name, host in self.hosts.items():
+            if not host.answers:
+                continue
             here = {id_ for id_, one in alive.items() if one.node == name}
             assert set(host.domains) <= here, f"leaked domains on {name}"
             assert set(host.wires) <= here, f"leaked wires on {name}"
@@ -137,7 +176,11 @@ class SimWorld:
         self._check_claims(alive)
 
     def _check_instance(self, instance: Instance) -> None:
-        host = self.hosts[instance.node]
+        host = self.hosts.get(instance.node)
+        if host is None or instance.state is InstanceState.SILENT:
+            silent = (InstanceState.TERMINATED, InstanceState.SILENT)
+            assert instance.state in silent, f"{instance}, but its host is gone"
+            return
         domain = host.domains.get(instance.id)
         on = domain is not None and domain.power is Power.ON
         assert on == (instance.state is InstanceState.RUNNING), f"{instance} but {domain}"
@@ -157,7 +200,8 @@ class SimWorld:
             running = [
                 one
                 for one in alive.values()
-                if one.node == room.name and one.state is InstanceState.RUNNING
+                if one.node == room.name
+                and one.state in (InstanceState.RUNNING, InstanceState.SILENT)
             ]
             used = (sum(one.cpus for one in running), sum(one.memory_mib for one in running))
             assert used == (room.used_cpus, room.used_memory_mib), f"room of {room}"
@@ -170,7 +214,7 @@ class SimWorld:
         """Return one more controller, not open yet, for the same hosts and the same state."""
         state = self._state()
         buckets = BucketStore(state, FileBlobs(self.directory / "blobs"))
-        nodes = [sim_node(name, host) for name, host in self.hosts.items()]
+        nodes = [self.node(name) for name in self.hosts]
         return CloudController(
             state,
             scheduler=ClusterScheduler(state, nodes, policy=self.policy),
