@@ -168,7 +168,10 @@ def _rate_of(count: int, url: str, folder: Path, period_s: float = 10.0) -> floa
         context = multiprocessing.get_context("spawn")
         barrier, results = context.Barrier(count), context.Queue()
         arguments = (url, folder, world.images.machine.id, barrier, results, period_s)
-        workers = [context.Process(target=_launch_for, args=arguments) for _ in range(count)]
+        workers = [
+            context.Process(target=_launch_for, args=(seed, *arguments))
+            for seed in range(1, count + 1)
+        ]
         for worker in workers:
             worker.start()
         launched: int = sum(results.get(timeout=300) for _ in workers)
@@ -178,6 +181,7 @@ def _rate_of(count: int, url: str, folder: Path, period_s: float = 10.0) -> floa
 
 
 def _launch_for(
+    seed: int,
     url: str,
     folder: Path,
     image: ImageId,
@@ -185,7 +189,7 @@ def _launch_for(
     results: multiprocessing.Queue[int],
     period_s: float,
 ) -> None:
-    world = SimWorld(folder, nodes=5_000, postgres_url=url, **LARGE)
+    world = SimWorld(folder, nodes=5_000, seed=seed, postgres_url=url, **LARGE)
     with world.cloud as cloud:
         cloud.run_instances(image)
         barrier.wait()

@@ -48,7 +48,7 @@ class CloudController:
     Use it as a context manager, or call `open()` and `close()`. A verb that returns has its
     decision durably in the state; a loop makes it true, in a thread, or with `background=False`
     whenever `tick()` or `settle()` is called. Several processes may open one state: all serve, one
-    turns the loop.
+    turns the loop. `mint` makes ids from a prefix; for simulations that are to repeat.
 
     >>> import pycloud
     >>> from pycloud.drivers.files import FileBlobs
@@ -79,6 +79,7 @@ class CloudController:
         domain: str = "pycloud.internal",
         background: bool = True,
         workers: int = 8,
+        mint: Callable[[str], str] = mint,
     ) -> None:
         self.state = state
         self.scheduler = scheduler
@@ -92,6 +93,7 @@ class CloudController:
         self.background = background
         self._loop = Loop(state, scheduler, self.instances, images, addresses, workers=workers)
         self._open = ExitStack()
+        self._mint = mint
         self._watches: dict[NodeName, Callable[[], None]] = {}
 
     @property
@@ -374,11 +376,11 @@ class CloudController:
             if launch.key is None
             else self.keypairs.find(tx, launch.key, account=launch.account)
         )
-        ids = [InstanceId(mint("i")) for _ in range(launch.count)]
+        ids = [InstanceId(self._mint("i")) for _ in range(launch.count)]
         picks = self.scheduler.claim(
             tx, kind, ids, launch.placement, least=launch.min_count, account=launch.account
         )
-        reservation = ReservationId(mint("r"))
+        reservation = ReservationId(self._mint("r"))
         self.instances.reserve(tx, reservation, launch.account, client_token, launch.digest())
         launched = []
         for index, (id_, picked) in enumerate(zip(ids, picks, strict=False)):

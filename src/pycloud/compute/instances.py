@@ -87,7 +87,9 @@ class InstanceStore:
         nodes: Sequence[NodeName] | None = None,
     ) -> list[Instance]:
         """Return the instances in the order of their launch."""
-        query = select(instances).order_by(instances.c.launched_at, instances.c.launch_index)
+        query = select(instances).order_by(
+            instances.c.launched_at, instances.c.launch_index, instances.c.id
+        )
         if account is not None:
             query = query.where(instances.c.account == account)
         if nodes is not None:

@@ -48,7 +48,8 @@ class SimWorld:
     controller process at a time.
 
     The hosts `node1`, `node2` … are all alike, and stand in the `zones` in turn. What happens by
-    chance is chosen with `random`, which begins with `seed`: the same seed gives the same world.
+    chance is chosen with `random`, which begins with `seed`: the same seed gives the same world, down
+    to the ids. So worlds on one `postgres_url` need seeds of their own.
 
     >>> from pycloud.testing import SimWorld
     >>> with SimWorld(nodes=2) as world:
@@ -76,7 +77,7 @@ class SimWorld:
             self._temporary = TemporaryDirectory(prefix="pycloud-sim-")
             directory = Path(self._temporary.name)
         self.directory = directory
-        self.random = Random(seed)  # noqa: S311 - a simulation's chance, no secret
+        self.random, self._ids = Random(seed), Random(seed)  # noqa: S311 - chance, no secret
         self.network = network
         self.policy = policy
         self.postgres_url = postgres_url
@@ -222,6 +223,7 @@ class SimWorld:
             images=ImageRegistry(state, buckets),
             background=False,
             workers=1,
+            mint=lambda prefix: f"{prefix}-{self._ids.getrandbits(68):017x}",
         )
 
     def _state(self) -> Database:
