@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from pycloud.compute.index import Need as Need
     from pycloud.compute.index import NodeIndex as NodeIndex
     from pycloud.compute.keypairs import KeyPairStore as KeyPairStore
+    from pycloud.compute.launch_templates import LaunchTemplate as LaunchTemplate
+    from pycloud.compute.launch_templates import LaunchTemplates as LaunchTemplates
+    from pycloud.compute.launch_templates import TemplateVersion as TemplateVersion
     from pycloud.compute.node import NodeController as NodeController
     from pycloud.compute.placement import Placement as Placement
     from pycloud.compute.placement_groups import PlacementGroups as PlacementGroups
@@ -78,7 +81,9 @@ if TYPE_CHECKING:
     from pycloud.errors import NoAddress as NoAddress
     from pycloud.errors import NoRoom as NoRoom
     from pycloud.errors import NotFound as NotFound
+    from pycloud.errors import NotOwner as NotOwner
     from pycloud.errors import NotSettled as NotSettled
+    from pycloud.errors import Protected as Protected
     from pycloud.errors import PyCloudError as PyCloudError
     from pycloud.errors import Refused as Refused
     from pycloud.errors import SchemaTooNew as SchemaTooNew
@@ -89,19 +94,35 @@ if TYPE_CHECKING:
     from pycloud.identity.accounts import Account as Account
     from pycloud.ids import ADMIN_ACCOUNT as ADMIN_ACCOUNT
     from pycloud.ids import AccountId as AccountId
+    from pycloud.ids import AllocationId as AllocationId
+    from pycloud.ids import AssociationId as AssociationId
     from pycloud.ids import BlobId as BlobId
     from pycloud.ids import DiskId as DiskId
     from pycloud.ids import GroupId as GroupId
     from pycloud.ids import ImageId as ImageId
     from pycloud.ids import InstanceId as InstanceId
     from pycloud.ids import KeyPairId as KeyPairId
+    from pycloud.ids import LaunchTemplateId as LaunchTemplateId
     from pycloud.ids import NodeName as NodeName
     from pycloud.ids import ReservationId as ReservationId
+    from pycloud.ids import RuleId as RuleId
+    from pycloud.ids import SecurityGroupId as SecurityGroupId
+    from pycloud.ids import SubnetId as SubnetId
+    from pycloud.ids import VpcId as VpcId
     from pycloud.metadata import InstanceMetadata as InstanceMetadata
     from pycloud.metadata import MetadataApp as MetadataApp
     from pycloud.network.addresses import IPPool as IPPool
+    from pycloud.network.elastic import ElasticAddress as ElasticAddress
+    from pycloud.network.elastic import ElasticAddresses as ElasticAddresses
     from pycloud.network.fabric import Fabric as Fabric
+    from pycloud.network.groups import SecurityGroup as SecurityGroup
+    from pycloud.network.groups import SecurityGroups as SecurityGroups
     from pycloud.network.records import Wire as Wire
+    from pycloud.network.rules import Rule as Rule
+    from pycloud.network.rules import StoredRule as StoredRule
+    from pycloud.network.vpcs import VPC as VPC
+    from pycloud.network.vpcs import Subnet as Subnet
+    from pycloud.network.vpcs import VPCStore as VPCStore
     from pycloud.state.database import Database as Database
     from pycloud.state.postgres import PostgresState as PostgresState
     from pycloud.state.sqlite import SQLiteState as SQLiteState
@@ -111,11 +132,16 @@ if TYPE_CHECKING:
     from pycloud.storage.buckets import BucketStore as BucketStore
     from pycloud.storage.buckets import StoredObject as StoredObject
     from pycloud.storage.records import Disk as Disk
+    from pycloud.tags import TagStore as TagStore
 
 _WHERE = {
     name: f"pycloud.{module}"
     for module, names in {
-        "clock": ("Clock", "ManualClock", "SystemClock"),
+        "clock": (
+            "Clock",
+            "ManualClock",
+            "SystemClock",
+        ),
         "cloud": ("CloudController",),
         "compute.explanation": (
             "Explanation",
@@ -135,11 +161,27 @@ _WHERE = {
             "NodeIndex",
         ),
         "compute.keypairs": ("KeyPairStore",),
+        "compute.launch_templates": (
+            "LaunchTemplate",
+            "LaunchTemplates",
+            "TemplateVersion",
+        ),
         "compute.node": ("NodeController",),
         "compute.placement": ("Placement",),
         "compute.placement_groups": ("PlacementGroups",),
-        "compute.plan": ("GuestPlan", "GuestReport", "NodePlan", "NodeReport"),
-        "compute.policies": ("Greedy", "Policy", "PowerSave", "RoundRobin", "Spread"),
+        "compute.plan": (
+            "GuestPlan",
+            "GuestReport",
+            "NodePlan",
+            "NodeReport",
+        ),
+        "compute.policies": (
+            "Greedy",
+            "Policy",
+            "PowerSave",
+            "RoundRobin",
+            "Spread",
+        ),
         "compute.records": (
             "CreatedKeyPair",
             "GroupStrategy",
@@ -153,8 +195,15 @@ _WHERE = {
             "NodeState",
             "PlacementGroup",
         ),
-        "compute.scheduler": ("Capacity", "ClusterScheduler"),
-        "compute.types": ("DEFAULT_TYPES", "InstanceType", "InstanceTypes"),
+        "compute.scheduler": (
+            "Capacity",
+            "ClusterScheduler",
+        ),
+        "compute.types": (
+            "DEFAULT_TYPES",
+            "InstanceType",
+            "InstanceTypes",
+        ),
         "errors": (
             "Cannot",
             "DriverError",
@@ -165,7 +214,9 @@ _WHERE = {
             "NoAddress",
             "NoRoom",
             "NotFound",
+            "NotOwner",
             "NotSettled",
+            "Protected",
             "PyCloudError",
             "Refused",
             "SchemaTooNew",
@@ -178,26 +229,60 @@ _WHERE = {
         "ids": (
             "AccountId",
             "ADMIN_ACCOUNT",
+            "AllocationId",
+            "AssociationId",
             "BlobId",
             "DiskId",
             "GroupId",
             "ImageId",
             "InstanceId",
             "KeyPairId",
+            "LaunchTemplateId",
             "NodeName",
             "ReservationId",
+            "RuleId",
+            "SecurityGroupId",
+            "SubnetId",
+            "VpcId",
         ),
-        "metadata": ("InstanceMetadata", "MetadataApp"),
+        "metadata": (
+            "InstanceMetadata",
+            "MetadataApp",
+        ),
         "network.addresses": ("IPPool",),
+        "network.elastic": (
+            "ElasticAddress",
+            "ElasticAddresses",
+        ),
         "network.fabric": ("Fabric",),
+        "network.groups": (
+            "SecurityGroup",
+            "SecurityGroups",
+        ),
         "network.records": ("Wire",),
+        "network.rules": (
+            "Rule",
+            "StoredRule",
+        ),
+        "network.vpcs": (
+            "Subnet",
+            "VPC",
+            "VPCStore",
+        ),
         "state.database": ("Database",),
         "state.postgres": ("PostgresState",),
         "state.sqlite": ("SQLiteState",),
-        "storage.blobs": ("Blobs", "WrittenBlob"),
+        "storage.blobs": (
+            "Blobs",
+            "WrittenBlob",
+        ),
         "storage.blocks": ("Blocks",),
-        "storage.buckets": ("BucketStore", "StoredObject"),
+        "storage.buckets": (
+            "BucketStore",
+            "StoredObject",
+        ),
         "storage.records": ("Disk",),
+        "tags": ("TagStore",),
     }.items()
     for name in names
 }
@@ -205,8 +290,11 @@ _WHERE = {
 __all__ = [
     "ADMIN_ACCOUNT",
     "DEFAULT_TYPES",
+    "VPC",
     "Account",
     "AccountId",
+    "AllocationId",
+    "AssociationId",
     "BlobId",
     "Blobs",
     "Blocks",
@@ -223,6 +311,8 @@ __all__ = [
     "Domain",
     "DriverError",
     "Duplicate",
+    "ElasticAddress",
+    "ElasticAddresses",
     "Explanation",
     "Fabric",
     "FoundDomain",
@@ -249,6 +339,9 @@ __all__ = [
     "KeyPair",
     "KeyPairId",
     "KeyPairStore",
+    "LaunchTemplate",
+    "LaunchTemplateId",
+    "LaunchTemplates",
     "LimitExceeded",
     "ManualClock",
     "MetadataApp",
@@ -264,6 +357,7 @@ __all__ = [
     "NodeRoom",
     "NodeState",
     "NotFound",
+    "NotOwner",
     "NotSettled",
     "Objection",
     "OffReason",
@@ -274,18 +368,31 @@ __all__ = [
     "PostgresState",
     "Power",
     "PowerSave",
+    "Protected",
     "PyCloudError",
     "Refused",
     "ReservationId",
     "RoundRobin",
+    "Rule",
+    "RuleId",
     "SQLiteState",
     "SchemaTooNew",
+    "SecurityGroup",
+    "SecurityGroupId",
+    "SecurityGroups",
     "Spread",
     "StateBusy",
     "StateError",
     "StoredObject",
+    "StoredRule",
+    "Subnet",
+    "SubnetId",
     "SystemClock",
+    "TagStore",
+    "TemplateVersion",
     "TryLater",
+    "VPCStore",
+    "VpcId",
     "Wire",
     "WrittenBlob",
     "WrongState",

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from functools import partial
 from ipaddress import IPv4Address
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import attrs
 from sqlalchemy.exc import IntegrityError
@@ -21,22 +22,45 @@ from pycloud.compute.explanation import Explanation
 from pycloud.compute.images import ImageRegistry
 from pycloud.compute.instances import InstanceStore, Verb
 from pycloud.compute.keypairs import KeyPairStore
+from pycloud.compute.launch_templates import LaunchTemplates
 from pycloud.compute.node import NodeController
 from pycloud.compute.placement import Placement
 from pycloud.compute.placement_groups import PlacementGroups
-from pycloud.compute.records import HttpTokens, Image, ImageKind, Instance, InstanceState, NodeRoom
+from pycloud.compute.records import (
+    HttpEndpoint,
+    HttpTokens,
+    Image,
+    ImageKind,
+    Instance,
+    InstanceState,
+    NodeRoom,
+    ShutdownBehaviour,
+)
 from pycloud.compute.scheduler import Capacity, ClusterScheduler
 from pycloud.compute.types import InstanceType, InstanceTypes
-from pycloud.errors import DriverError, InvalidValue, WrongState
+from pycloud.errors import DriverError, InvalidValue, Protected, WrongState
 from pycloud.identity.accounts import get_account
-from pycloud.ids import ADMIN_ACCOUNT, AccountId, ImageId, InstanceId, NodeName, ReservationId, mint
+from pycloud.ids import (
+    ADMIN_ACCOUNT,
+    AccountId,
+    ImageId,
+    InstanceId,
+    NodeName,
+    ReservationId,
+    SecurityGroupId,
+    mint,
+)
 from pycloud.loop import Loop
 from pycloud.metadata import InstanceMetadata
 from pycloud.network.addresses import IPPool
+from pycloud.network.elastic import ElasticAddresses
+from pycloud.network.groups import SecurityGroups
 from pycloud.network.records import mac_of
+from pycloud.network.vpcs import VPCStore
 from pycloud.state.database import Database
 from pycloud.state.transaction import Transaction
 from pycloud.storage.buckets import BucketStore
+from pycloud.tags import TagStore
 
 _GIB = 1024**3
 _TOKEN_CHARS = 64
@@ -75,6 +99,7 @@ class CloudController:
         images: ImageRegistry,
         keypairs: KeyPairStore | None = None,
         types: InstanceTypes | None = None,
+        elastic: ElasticAddresses | None = None,
         region: str = "pycloud",
         domain: str = "pycloud.internal",
         background: bool = True,
@@ -87,11 +112,25 @@ class CloudController:
         self.images = images
         self.keypairs = keypairs or KeyPairStore(state)
         self.types = types or InstanceTypes(state)
+        self.elastic = elastic
+        self.vpcs = VPCStore(state, addresses.network)
+        self.groups = SecurityGroups(state, self.vpcs)
+        self.launch_templates = LaunchTemplates(state)
+        self.tags = TagStore(state)
         self.instances = InstanceStore(state)
         self.region = region
         self.domain = domain
         self.background = background
-        self._loop = Loop(state, scheduler, self.instances, images, addresses, workers=workers)
+        self._loop = Loop(
+            state,
+            scheduler,
+            self.instances,
+            images,
+            addresses,
+            workers=workers,
+            on_terminated=self._let_go,
+            on_forgotten=self.tags.forget,
+        )
         self._open = ExitStack()
         self._mint = mint
         self._watches: dict[NodeName, Callable[[], None]] = {}
@@ -169,13 +208,21 @@ class CloudController:
         placement: Placement | None = None,
         http_tokens: HttpTokens = "optional",
         http_hop_limit: int = 1,
+        http_endpoint: HttpEndpoint = "enabled",
+        groups: Sequence[SecurityGroupId] | None = None,
+        protected: bool = False,
+        shutdown_behaviour: ShutdownBehaviour = "stop",
+        monitored: bool = False,
+        tags: Mapping[str, str] | None = None,
         client_token: str | None = None,
         account: AccountId = ADMIN_ACCOUNT,
     ) -> list[Instance]:
         """Launch `count` instances, or as many as there is room for but `min_count` (default: all),
         or none.
 
-        They come back `pending`. The same `client_token` again gives the same instances ("Ensuring
+        They come back `pending`, in the security groups `groups` (ids; by default the account's
+        default group). `protected` ones can't be terminated; `shutdown_behaviour` is what becomes
+        of one whose guest switches itself off. The same `client_token` again gives the same instances ("Ensuring
         idempotency in Amazon EC2 API requests"). Raises `InvalidValue`, `NotFound`, `NoRoom`,
         `NoAddress`; then nothing was launched.
         """
@@ -189,6 +236,12 @@ class CloudController:
             placement=placement or Placement(),
             http_tokens=http_tokens,
             http_hop_limit=http_hop_limit,
+            http_endpoint=http_endpoint,
+            groups=None if groups is None else tuple(groups),
+            protected=protected,
+            shutdown_behaviour=shutdown_behaviour,
+            monitored=monitored,
+            tags=tags or {},
             account=account,
         )
         if client_token is not None and not 1 <= len(client_token) <= _TOKEN_CHARS:
@@ -200,10 +253,10 @@ class CloudController:
             return self._launch_once(launch, client_token)
 
     def describe_instances(
-        self, ids: Iterable[InstanceId] | None = None, *, account: AccountId = ADMIN_ACCOUNT
+        self, ids: Iterable[InstanceId] | None = None, *, account: AccountId | None = ADMIN_ACCOUNT
     ) -> list[Instance]:
         """Return the instances with these ids, or all of the account, in the order of their
-        launch. Raises `NotFound`.
+        launch; with the account None, those of all accounts. Raises `NotFound`.
 
         One that was running when its node was last heard of is shown as `silent`, not as running.
         """
@@ -215,6 +268,65 @@ class CloudController:
             )
             unheard = self.scheduler.unheard(tx)
         return [_as_heard(instance, unheard) for instance in found]
+
+    def page_of_instances(
+        self,
+        *,
+        after: tuple[datetime, int, str] | None = None,
+        most: int = limits.INSTANCES_PER_READ,
+        account: AccountId | None = ADMIN_ACCOUNT,
+    ) -> list[Instance]:
+        """Return at most so many instances in the order of their launch: those after the one with
+        this `launched_at`, `launch_index` and id.
+        """
+        with self.state.reading() as tx:
+            found = self.instances.page(tx, account=account, after=after, most=most)
+            unheard = self.scheduler.unheard(tx)
+        return [_as_heard(instance, unheard) for instance in found]
+
+    def modify_instance(
+        self,
+        id: InstanceId,
+        *,
+        type: str | None = None,
+        user_data: bytes | None = None,
+        groups: Sequence[SecurityGroupId] | None = None,
+        protected: bool | None = None,
+        shutdown_behaviour: ShutdownBehaviour | None = None,
+        monitored: bool | None = None,
+        http_tokens: HttpTokens | None = None,
+        http_hop_limit: int | None = None,
+        http_endpoint: HttpEndpoint | None = None,
+        account: AccountId = ADMIN_ACCOUNT,
+    ) -> Instance:
+        """Change what is given of an instance; type and user data only while it is stopped, and
+        its disk stays as large as it is. Raises `InvalidValue`, `NotFound`, `WrongState`.
+        """
+        given = {
+            "user_data": user_data,
+            "is_protected": protected,
+            "shutdown_behaviour": shutdown_behaviour,
+            "is_monitored": monitored,
+            "http_tokens": http_tokens,
+            "http_hop_limit": http_hop_limit,
+            "http_endpoint": http_endpoint,
+        }
+        changes = {name: value for name, value in given.items() if value is not None}
+        _check_options(changes)
+        with self._chosen([id], account) as (tx, [instance]):
+            if instance.state in (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED):
+                raise WrongState(f"cannot change {id}: it is {instance.state}")
+            if type is not None or user_data is not None:
+                if instance.state is not InstanceState.STOPPED:
+                    raise WrongState(f"stop {id} before you change that: it is {instance.state}")
+                changes |= self._resized(tx, type)
+            if groups is not None:
+                self.groups.detach(tx, id)
+                self.groups.attach(tx, [id], groups, account=account)
+            changed = attrs.evolve(instance, **changes)
+            self.instances.write(tx, changed)
+            tx.record("instance.modified", id, ", ".join(sorted(changes)))
+            return changed
 
     def start_instances(
         self, ids: Sequence[InstanceId], *, account: AccountId = ADMIN_ACCOUNT
@@ -248,9 +360,13 @@ class CloudController:
         self, ids: Sequence[InstanceId], *, account: AccountId = ADMIN_ACCOUNT
     ) -> list[Instance]:
         """Take instances away with all that is theirs. They are shown for an hour. Raises
-        `NotFound`.
+        `NotFound`, and `Protected` if one of them is: then all stay.
         """
-        return self._want(ids, account, Verb.TERMINATE)
+        with self._chosen(ids, account) as (tx, found):
+            for one in found:
+                if one.is_protected:
+                    raise Protected(f"{one.id} is protected from termination: take that back first")
+            return [self.instances.want(tx, one, Verb.TERMINATE) for one in found]
 
     def console_output(self, id: InstanceId, *, account: AccountId = ADMIN_ACCOUNT) -> bytes:
         """Return the end of what the guest wrote to its console, its last words if it is gone.
@@ -331,7 +447,8 @@ class CloudController:
             if instance is None:
                 return None
             image = self.images.known(tx, instance.image_id)
-        return self._metadata_of(instance, image)
+            groups = self.groups.of(tx, [instance.id]).get(instance.id, [])
+        return self._metadata_of(instance, image, [group.name for group in groups])
 
     # Behind the verbs
 
@@ -354,8 +471,7 @@ class CloudController:
         if ids and name not in self.scheduler.unheard(tx):
             raise WrongState(f"node {name!r} answers: it is not lost. Drain it instead")
         for instance in found:
-            self.scheduler.give_back(tx, instance.id)
-            self.addresses.give_back(tx, instance.id)
+            self._let_go(tx, instance.id)
             self.instances.give_up(tx, instance, f"its node {name} was lost")
 
     def _launch_once(self, launch: _Launch, client_token: str | None) -> list[Instance]:
@@ -401,6 +517,7 @@ class CloudController:
                 user_data=launch.user_data,
                 http_tokens=launch.http_tokens,
                 http_hop_limit=launch.http_hop_limit,
+                http_endpoint=launch.http_endpoint,
                 node=picked.room.name,
                 zone=picked.room.zone,
                 group=launch.placement.group,
@@ -412,11 +529,31 @@ class CloudController:
                 seen_boot=0,
                 changed_at=tx.now,
                 launched_at=tx.now,
+                is_protected=launch.protected,
+                shutdown_behaviour=launch.shutdown_behaviour,
+                is_monitored=launch.monitored,
             )
             self.instances.add(tx, instance)
             launched.append(instance)
+        made = [instance.id for instance in launched]
+        self.groups.attach(tx, made, launch.groups, account=launch.account)
+        self.tags.put(tx, made, launch.tags, account=launch.account)
         tx.nudge()
         return launched
+
+    def _resized(self, tx: Transaction, type: str | None) -> dict[str, Any]:
+        if type is None:
+            return {}
+        kind = self.types.find(tx, type)
+        return {"type": kind.name, "cpus": kind.cpus, "memory_mib": kind.memory_mib}
+
+    def _let_go(self, tx: Transaction, id_: InstanceId) -> None:
+        """Free what an instance had that is terminated."""
+        self.scheduler.give_back(tx, id_)
+        self.addresses.give_back(tx, id_)
+        self.groups.detach(tx, id_)
+        if self.elastic is not None:
+            self.elastic.forget(tx, id_)
 
     def _checked(self, tx: Transaction, launch: _Launch) -> tuple[Image, InstanceType]:
         image = self.images.find(tx, launch.image, account=launch.account, kind=ImageKind.MACHINE)
@@ -442,7 +579,9 @@ class CloudController:
         with self.state.transaction() as tx:
             yield tx, self.instances.find(tx, ids, account=account)
 
-    def _metadata_of(self, instance: Instance, image: Image) -> InstanceMetadata:
+    def _metadata_of(
+        self, instance: Instance, image: Image, groups: Sequence[str]
+    ) -> InstanceMetadata:
         address = IPv4Address(str(instance.address))
         return InstanceMetadata(
             instance_id=instance.id,
@@ -452,7 +591,7 @@ class CloudController:
             image_id=instance.image_id,
             kernel_id=instance.kernel_id,
             ramdisk_id=instance.ramdisk_id,
-            manifest_path=f"{image.bucket}/{image.key}",
+            manifest_path=image.location,
             type=instance.type,
             address=address,
             mac=mac_of(address),
@@ -467,6 +606,8 @@ class CloudController:
             launched_at=instance.launched_at,
             http_tokens=instance.http_tokens,
             http_hop_limit=instance.http_hop_limit,
+            http_endpoint=instance.http_endpoint,
+            security_groups=tuple(groups),
         )
 
 
@@ -483,6 +624,12 @@ class _Launch:
     placement: Placement
     http_tokens: HttpTokens
     http_hop_limit: int
+    http_endpoint: HttpEndpoint
+    groups: tuple[SecurityGroupId, ...] | None
+    protected: bool
+    shutdown_behaviour: ShutdownBehaviour
+    monitored: bool
+    tags: Mapping[str, str]
     account: AccountId
 
     def __attrs_post_init__(self) -> None:
@@ -494,27 +641,42 @@ class _Launch:
             raise InvalidValue(
                 f"the least number of instances is 1 to {self.count}, the most that is asked for; not {self.min_count}"
             )
-        if self.user_data is not None:
-            if not isinstance(self.user_data, bytes):
-                raise InvalidValue(
-                    "user data is bytes: encode text first, as in '#!/bin/sh'.encode()"
-                )
-            if len(self.user_data) > limits.USER_DATA_BYTES:
-                raise InvalidValue(
-                    f"user data has at most {limits.USER_DATA_BYTES} bytes, not {len(self.user_data)}"
-                )
-        if self.http_tokens not in ("optional", "required"):
-            raise InvalidValue(f"http_tokens is 'optional' or 'required', not {self.http_tokens!r}")
-        if not 1 <= self.http_hop_limit <= limits.METADATA_HOP_LIMIT_MAX:
-            raise InvalidValue(
-                f"the hop limit is 1 to {limits.METADATA_HOP_LIMIT_MAX}, not {self.http_hop_limit}"
-            )
+        _check_options(attrs.asdict(self, recurse=False))
 
     def digest(self) -> str:
         """Return what is the same for the same request."""
         values = attrs.asdict(self)
         values["user_data"] = None if self.user_data is None else self.user_data.hex()
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Raise `InvalidValue` for what can't be right of an instance's options, as far as they are
+    given.
+    """
+    user_data = options.get("user_data")
+    if user_data is not None:
+        if not isinstance(user_data, bytes):
+            raise InvalidValue("user data is bytes: encode text first, as in '#!/bin/sh'.encode()")
+        if len(user_data) > limits.USER_DATA_BYTES:
+            raise InvalidValue(
+                f"user data has at most {limits.USER_DATA_BYTES} bytes, not {len(user_data)}"
+            )
+    for name, allowed in _CHOICES.items():
+        if options.get(name, allowed[0]) not in allowed:
+            raise InvalidValue(
+                f"{name} is {' or '.join(map(repr, allowed))}, not {options[name]!r}"
+            )
+    hops = options.get("http_hop_limit", 1)
+    if not 1 <= hops <= limits.METADATA_HOP_LIMIT_MAX:
+        raise InvalidValue(f"the hop limit is 1 to {limits.METADATA_HOP_LIMIT_MAX}, not {hops}")
+
+
+_CHOICES = {
+    "http_tokens": ("optional", "required"),
+    "http_endpoint": ("enabled", "disabled"),
+    "shutdown_behaviour": ("stop", "terminate"),
+}
 
 
 def _same_launch(

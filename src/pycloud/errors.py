@@ -4,9 +4,11 @@
     ├── Refused                  nothing happened; raised at once, to the caller
     │   ├── InvalidValue         a value that can never be right (also a ValueError)
     │   ├── NotFound             no such thing, or not visible to the account (also a LookupError)
+    │   ├── NotOwner             visible, but another account's to change
     │   ├── Duplicate            the name or address is taken
     │   ├── InUse                something still stands on it
     │   ├── WrongState           right request, wrong moment
+    │   ├── Protected            it was asked to be kept from that
     │   ├── LimitExceeded        a limit of the product or of the account
     │   ├── NoRoom               no node fits; says which constraint failed, with counts
     │   └── NoAddress            the pool is exhausted
@@ -46,6 +48,10 @@ class NotFound(Refused, LookupError):
         self.name = name
 
 
+class NotOwner(Refused):
+    """The thing is shared with this account, but only its owner may do that."""
+
+
 class Duplicate(Refused):
     """The name, id or address is taken already."""
 
@@ -56,6 +62,10 @@ class InUse(Refused):
 
 class WrongState(Refused):
     """The request is sound, but not in the present state of the thing."""
+
+
+class Protected(Refused):
+    """The thing is protected from what was asked; its owner can take the protection back."""
 
 
 class LimitExceeded(Refused):

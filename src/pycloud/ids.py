@@ -17,6 +17,16 @@ ImageId = NewType("ImageId", str)
 KeyPairId = NewType("KeyPairId", str)
 GroupId = NewType("GroupId", str)
 """Of a placement group."""
+VpcId = NewType("VpcId", str)
+SubnetId = NewType("SubnetId", str)
+SecurityGroupId = NewType("SecurityGroupId", str)
+RuleId = NewType("RuleId", str)
+"""Of a security group's rule."""
+AllocationId = NewType("AllocationId", str)
+"""Of an elastic address."""
+AssociationId = NewType("AssociationId", str)
+"""Of an elastic address with an instance."""
+LaunchTemplateId = NewType("LaunchTemplateId", str)
 BlobId = NewType("BlobId", str)
 NodeName = NewType("NodeName", str)
 DiskId = NewType("DiskId", str)

@@ -23,6 +23,9 @@ PUBLIC_KEY_BYTES: Final = 16 * 1024
 IMAGE_BYTES: Final = 64 * 1024**3
 """Largest image: it is copied to each node that uses it."""
 
+IMAGE_GRANTEES: Final = 500
+"""Accounts in one change of an image's launch permission: one statement each."""
+
 KERNEL_BYTES: Final = 512 * 1024**2
 """Largest kernel or ramdisk: QEMU loads them into the guest's memory."""
 
@@ -74,11 +77,53 @@ PARTITIONS_MAX: Final = 7
 APART_MAX: Final = 1000
 """Others that one instance can be kept apart from: they are looked up in the launch's transaction."""
 
+INSTANCES_PER_READ: Final = 1000
+"""Read from the database at a time for one answer: as many as a page has at most."""
+
+FILTER_VALUES: Final = 200
+"""Of one filter ("Listing and filtering your resources", EC2 user guide)."""
+
+TAGS: Final = 50
+"""Of one resource ("Tag restrictions", EC2 user guide), and what else such a thing may have."""
+
+TAG_KEY_CHARS: Final = 128
+"""See `TAGS`."""
+
+TAG_VALUE_CHARS: Final = 256
+"""See `TAGS`."""
+
+TAGGED_AT_ONCE: Final = 1000
+"""Resources of one CreateTags ("CreateTags", EC2 API reference)."""
+
+QUERY_PARAMETERS: Final = 10_000
+"""Of one request: 1 000 ids, 50 tags and 200 filters of 200 values fit; more is no request of a tool."""
+
+QUERY_VALUE_CHARS: Final = 64 * 1024
+"""Of one value: user data of 16 KB is 22 000 characters of base64, a policy 20 KB."""
+
+QUERY_BODY_BYTES: Final = 1024 * 1024
+"""Of one request to the EC2 adapter: AWS refuses larger ones too ("RequestEntityTooLarge")."""
+
 METADATA_HOP_LIMIT_MAX: Final = 64
 """AWS: `HttpPutResponseHopLimit` is 1 to 64."""
 
 METADATA_TOKEN_MAX_S: Final = 6 * 60 * 60
 """AWS: a metadata token lives six hours at most."""
+
+GROUPS_PER_INSTANCE: Final = 5
+"""Security groups of one interface ("Amazon VPC quotas")."""
+
+GROUP_RULES: Final = 60
+"""Rules of a security group, each way ("Amazon VPC quotas")."""
+
+GROUPS_PER_ACCOUNT: Final = 2500
+"""Security groups of an account ("Amazon VPC quotas")."""
+
+ELASTIC_ADDRESSES: Final = 256
+"""Of one account. AWS gives 5; a private cloud's addresses are its owner's."""
+
+TEMPLATE_VERSIONS: Final = 10_000
+"""Of one launch template ("Launch template quotas")."""
 
 SUBNET_PREFIX_MIN: Final = 16
 """AWS allows /16 to /28 ("Subnet sizing")."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -34,7 +34,7 @@ from pycloud.compute.plan import (
 from pycloud.compute.records import Instance, InstanceState, NodeRoom
 from pycloud.compute.scheduler import ClusterScheduler
 from pycloud.errors import DriverError, NotSettled, StateError
-from pycloud.ids import NodeName
+from pycloud.ids import InstanceId, NodeName
 from pycloud.network.addresses import IPPool
 from pycloud.state.database import Database, Leadership
 from pycloud.state.schema import journal
@@ -60,6 +60,8 @@ class Loop:
         addresses: IPPool,
         *,
         workers: int = 8,
+        on_terminated: Callable[[Transaction, InstanceId], None],
+        on_forgotten: Callable[[Transaction, Sequence[InstanceId]], None],
     ) -> None:
         self.state = state
         self.scheduler = scheduler
@@ -67,6 +69,8 @@ class Loop:
         self.images = images
         self.addresses = addresses
         self.workers = workers
+        self._on_terminated = on_terminated
+        self._on_forgotten = on_forgotten
         self._leadership: Leadership | None = None
         self._turning = threading.RLock()
         self._wake = threading.Condition()
@@ -321,8 +325,7 @@ class Loop:
         if after.state is InstanceState.STOPPED:
             self.scheduler.keep_disk(tx, after.id)
         elif after.state is InstanceState.TERMINATED:
-            self.scheduler.give_back(tx, after.id)
-            self.addresses.give_back(tx, after.id)
+            self._on_terminated(tx, after.id)
 
     # Around the turns
 
@@ -343,7 +346,7 @@ class Loop:
             return
         self._tidied = now
         with self.state.transaction() as tx:
-            self.instances.forget_old(tx)
+            self._on_forgotten(tx, self.instances.forget_old(tx))
             self.scheduler.forget_gone(tx)
             horizon = tx.now - timedelta(days=limits.JOURNAL_DAYS)
             tx.execute(delete(journal).where(journal.c.at < horizon))

@@ -28,6 +28,16 @@ def checked_name(kind: str, name: str) -> str:
     return name
 
 
+def checked_text(what: str, text: str, *, most: int = limits.NAME_CHARS) -> str:
+    """Return `text` if it can be a description: of at most so many characters, without controls.
+    Raises `InvalidValue`.
+    """
+    if len(text) > most:
+        raise InvalidValue(f"{what} has at most {most} characters, not {len(text)}")
+    _refuse_controls(what, text)
+    return text
+
+
 def checked_labels(labels: Mapping[str, str]) -> dict[str, str]:
     """Return a copy of `labels` if they can describe a node; raise `InvalidValue` saying what is
     wrong otherwise.

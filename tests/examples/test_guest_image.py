@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import attrs
@@ -24,7 +25,7 @@ def test_each_file_is_what_it_is_for(built: GuestImages) -> None:
     kinds = {}
     for name, path in attrs.asdict(built).items():
         with path.open("rb") as stream:
-            kinds[name] = inspect(stream).kind
+            kinds[name] = inspect(stream, os.fstat(stream.fileno()).st_size).kind
     assert kinds == {
         "kernel": ImageKind.KERNEL,
         "ramdisk": ImageKind.RAMDISK,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import threading
 from collections.abc import Callable
@@ -45,6 +46,33 @@ def test_a_failed_transaction_leaves_nothing(state: Database) -> None:
 
     with pytest.raises(RuntimeError):
         fail()
+    with state.reading() as tx:
+        assert tx.execute(select(journal)).all() == []
+
+
+def test_a_transaction_within_another_is_part_of_it(state: Database) -> None:
+    def fail() -> None:
+        with state.transaction() as outer:
+            with state.transaction() as inner, state.reading() as tx:
+                inner.record("test", "subject")
+                assert len(tx.execute(select(journal)).all()) == 1
+            assert inner is outer
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
+    with state.transaction() as tx:
+        assert tx.execute(select(journal)).all() == []
+
+
+def test_a_part_that_failed_fails_the_whole(state: Database) -> None:
+    def swallow() -> None:
+        with state.transaction(), contextlib.suppress(LookupError), state.transaction() as inner:
+            inner.record("test", "subject")
+            raise LookupError
+
+    with pytest.raises(RuntimeError, match="let its error pass"):
+        swallow()
     with state.reading() as tx:
         assert tx.execute(select(journal)).all() == []
 

@@ -8,7 +8,6 @@ read the host's. Sources: "The Linux/x86 Boot Protocol" (kernel.org), "Qcow2 Ima
 
 from __future__ import annotations
 
-import os
 import struct
 from typing import BinaryIO
 
@@ -60,12 +59,10 @@ class ImageFacts:
     """Whether a disk can boot by itself; None where that takes more than a look at its head."""
 
 
-def inspect(stream: BinaryIO) -> ImageFacts:
-    """Say what the seekable `stream` is. Raises `InvalidValue` if it is nothing that can be an
-    image.
+def inspect(stream: BinaryIO, size: int) -> ImageFacts:
+    """Say what the `stream` of so many bytes is, by its beginning. Raises `InvalidValue` if it is
+    nothing that can be an image.
     """
-    size = stream.seek(0, os.SEEK_END)
-    stream.seek(0)
     head = stream.read(_HEAD)
     if not head:
         raise InvalidValue("not an image: the file is empty")

@@ -3,33 +3,93 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import attrs
 from sqlalchemy import bindparam, delete, exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from pycloud import limits
 from pycloud.compute import imageformat
 from pycloud.compute.imageformat import ImageFacts
 from pycloud.compute.records import Image, ImageKind, InstanceState
-from pycloud.errors import Duplicate, InvalidValue, NotFound
+from pycloud.errors import Duplicate, InvalidValue, NotFound, NotOwner
 from pycloud.identity.accounts import get_account
 from pycloud.ids import ADMIN_ACCOUNT, AccountId, ImageId, mint
-from pycloud.names import checked_name
+from pycloud.names import checked_name, checked_text
 from pycloud.state.database import Database
-from pycloud.state.schema import images, instances
+from pycloud.state.schema import images, instances, launch_permissions
 from pycloud.state.transaction import Transaction
 from pycloud.storage.buckets import BucketStore
 
 _PREFIX = {ImageKind.MACHINE: "emi", ImageKind.KERNEL: "eki", ImageKind.RAMDISK: "eri"}
 _BUCKET = "pycloud-images"
+_KERNEL_ARGS = "root=/dev/vda rw console=ttyS0"
 _REGISTRATION_S = 3600
 """Between an image's bytes and its record there is less time than this."""
-_BY_ID = select(images).where(
-    images.c.id == bindparam("image"), images.c.account == bindparam("account"), images.c.registered
+_SHARED = exists().where(
+    launch_permissions.c.image_id == images.c.id,
+    launch_permissions.c.grantee == bindparam("account"),
 )
+_VISIBLE = or_(images.c.account == bindparam("account"), images.c.is_public, _SHARED)
+_BY_ID = select(images).where(images.c.id == bindparam("image"), _VISIBLE, images.c.registered)
+
+
+class _Source(Protocol):
+    """Where an image's bytes come from."""
+
+    location: str | None
+    """Where they were found, for those who ask."""
+
+    @property
+    def name(self) -> str:
+        """What they are called there."""
+
+    def size_bytes(self) -> int:
+        """How many there are."""
+
+    def open(self) -> BinaryIO:
+        """Open them from the start; the caller closes."""
+
+
+@attrs.frozen
+class _File:
+    path: Path
+    location: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def size_bytes(self) -> int:
+        return self.path.stat().st_size
+
+    def open(self) -> BinaryIO:
+        return self.path.open("rb")
+
+
+@attrs.frozen
+class _Object:
+    buckets: BucketStore
+    bucket: str
+    key: str
+
+    @property
+    def location(self) -> str:
+        return f"{self.bucket}/{self.key}"
+
+    @property
+    def name(self) -> str:
+        return self.key.rpartition("/")[2] or self.key
+
+    def size_bytes(self) -> int:
+        return self.buckets.head(self.bucket, self.key).size_bytes
+
+    def open(self) -> BinaryIO:
+        return self.buckets.get(self.bucket, self.key)
 
 
 class ImageRegistry:
@@ -52,13 +112,13 @@ class ImageRegistry:
         self, path: Path | str, *, name: str | None = None, account: AccountId = ADMIN_ACCOUNT
     ) -> Image:
         """Register a kernel (EKI). Raises `InvalidValue`, `Duplicate`."""
-        return self._register(ImageKind.KERNEL, Path(path), name, account)
+        return self._register(ImageKind.KERNEL, _File(Path(path)), name, account)
 
     def register_ramdisk(
         self, path: Path | str, *, name: str | None = None, account: AccountId = ADMIN_ACCOUNT
     ) -> Image:
         """Register a ramdisk (ERI). Raises `InvalidValue`, `Duplicate`."""
-        return self._register(ImageKind.RAMDISK, Path(path), name, account)
+        return self._register(ImageKind.RAMDISK, _File(Path(path)), name, account)
 
     def register_machine(
         self,
@@ -67,7 +127,7 @@ class ImageRegistry:
         name: str | None = None,
         kernel: ImageId | None = None,
         ramdisk: ImageId | None = None,
-        kernel_args: str = "root=/dev/vda rw console=ttyS0",
+        kernel_args: str = _KERNEL_ARGS,
         account: AccountId = ADMIN_ACCOUNT,
     ) -> Image:
         """Register a machine image (EMI), raw or qcow2.
@@ -76,13 +136,11 @@ class ImageRegistry:
         line; without one, the image must be a whole disk with a boot loader. Raises `InvalidValue`,
         `NotFound`, `Duplicate`.
         """
-        if ramdisk is not None and kernel is None:
-            raise InvalidValue("a ramdisk needs a kernel: give kernel= too")
         if not kernel_args.isprintable():
             raise InvalidValue(f"kernel arguments are one line of text, not {kernel_args!r}")
         return self._register(
             ImageKind.MACHINE,
-            Path(path),
+            _File(Path(path)),
             name,
             account,
             kernel_id=kernel,
@@ -90,11 +148,45 @@ class ImageRegistry:
             kernel_args=kernel_args if kernel is not None else "",
         )
 
-    def list(self, *, account: AccountId = ADMIN_ACCOUNT) -> list[Image]:
-        """Return the account's registered images, the oldest first."""
-        query = select(images).where(images.c.account == account, images.c.registered)
+    def register_object(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        name: str | None = None,
+        description: str = "",
+        kernel: ImageId | None = None,
+        ramdisk: ImageId | None = None,
+        account: AccountId = ADMIN_ACCOUNT,
+    ) -> Image:
+        """Register what an object in a bucket of the account is: a machine image, a kernel or a
+        ramdisk. The bytes are copied, so the object may go. Raises `InvalidValue`, `NotFound`,
+        `Duplicate`.
+        """
+        if bucket not in self.buckets.list_buckets(account=account):
+            raise NotFound("bucket", bucket)
+        return self._register(
+            None,
+            _Object(self.buckets, bucket, key),
+            name,
+            account,
+            kernel_id=kernel,
+            ramdisk_id=ramdisk,
+            kernel_args=_KERNEL_ARGS if kernel is not None else "",
+            description=description,
+        )
+
+    def list(self, *, account: AccountId | None = ADMIN_ACCOUNT) -> list[Image]:
+        """Return the registered images that the account may launch, the oldest first; with None,
+        those of all accounts.
+        """
+        query = select(images).where(images.c.registered)
+        if account is not None:
+            query = query.where(_VISIBLE)
         with self.state.reading() as tx:
-            rows = tx.execute(query.order_by(images.c.created_at, images.c.id))
+            rows = tx.execute(
+                query.order_by(images.c.created_at, images.c.id), {"account": account}
+            )
             return [_image(row) for row in rows]
 
     def get(self, image: ImageId, *, account: AccountId = ADMIN_ACCOUNT) -> Image:
@@ -110,8 +202,8 @@ class ImageRegistry:
         account: AccountId,
         kind: ImageKind | None = None,
     ) -> Image:
-        """Return a registered image, as part of `tx`. Raises `NotFound`, and `InvalidValue` if
-        it is not of `kind`.
+        """Return a registered image that the account may launch, as part of `tx`. Raises
+        `NotFound`, and `InvalidValue` if it is not of `kind`.
         """
         # Locked, so that it is not deregistered while something is built on it.
         values = {"image": image, "account": account}
@@ -124,10 +216,10 @@ class ImageRegistry:
 
     def deregister(self, image: ImageId, *, account: AccountId = ADMIN_ACCOUNT) -> None:
         """Take an image away; its instances stay, and its bytes until the last of them is gone.
-        Raises `NotFound`.
+        Raises `NotFound`, `NotOwner`.
         """
         with self.state.transaction() as tx:
-            record = self.find(tx, image, account=account)
+            record = self._owned(tx, image, account)
             # The name is free from now on.
             tx.execute(
                 update(images)
@@ -136,6 +228,58 @@ class ImageRegistry:
             )
             tx.record("image.deregistered", image)
             tx.nudge()
+
+    # Who may launch an image ("Share an AMI", EC2 user guide)
+
+    def grantees(self, image: ImageId, *, account: AccountId = ADMIN_ACCOUNT) -> list[AccountId]:
+        """Return the accounts that may launch the image besides its owner. Raises `NotFound`,
+        `NotOwner`.
+        """
+        query = select(launch_permissions.c.grantee).where(launch_permissions.c.image_id == image)
+        with self.state.reading() as tx:
+            self._owned(tx, image, account)
+            found = tx.execute(query.order_by(launch_permissions.c.grantee)).scalars()
+            return [AccountId(grantee) for grantee in found]
+
+    def share(
+        self,
+        image: ImageId,
+        *,
+        add: Iterable[AccountId] = (),
+        remove: Iterable[AccountId] = (),
+        public: bool | None = None,
+        account: AccountId = ADMIN_ACCOUNT,
+    ) -> None:
+        """Let other accounts launch the image, or all (`public`), or no longer. Raises
+        `InvalidValue`, `NotFound`, `NotOwner`.
+        """
+        added, removed = _checked_grantees(add), _checked_grantees(remove)
+        with self.state.transaction() as tx:
+            self._owned(tx, image, account)
+            mine = launch_permissions.c.image_id == image
+            tx.execute(
+                delete(launch_permissions).where(mine, launch_permissions.c.grantee.in_(removed))
+            )
+            for grantee in added:
+                tx.add_if_absent(launch_permissions, image_id=image, grantee=grantee)
+            if public is not None:
+                tx.execute(update(images).where(images.c.id == image).values(is_public=public))
+            tx.record("image.shared", image)
+
+    def unshare(self, image: ImageId, *, account: AccountId = ADMIN_ACCOUNT) -> None:
+        """Let nobody but its owner launch the image. Raises `NotFound`, `NotOwner`."""
+        with self.state.transaction():
+            grantees = self.grantees(image, account=account)
+            self.share(image, remove=grantees, public=False, account=account)
+
+    def describe_as(
+        self, image: ImageId, description: str, *, account: AccountId = ADMIN_ACCOUNT
+    ) -> None:
+        """Give the image another description. Raises `InvalidValue`, `NotFound`, `NotOwner`."""
+        checked_text("the description of an image", description)
+        with self.state.transaction() as tx:
+            self._owned(tx, image, account)
+            tx.execute(update(images).where(images.c.id == image).values(description=description))
 
     def open(self, image: ImageId) -> BinaryIO:
         """Open the bytes of an image, registered or not; the caller closes. Raises `NotFound`."""
@@ -149,6 +293,12 @@ class ImageRegistry:
         if row is None:
             raise NotFound("image", image)
         return _image(row)
+
+    def _owned(self, tx: Transaction, image: ImageId, account: AccountId) -> Image:
+        found = self.find(tx, image, account=account)
+        if found.account != account:
+            raise NotOwner(f"{image} belongs to another account, which alone may change it")
+        return found
 
     def needed(self, tx: Transaction) -> dict[ImageId, Image]:
         """Return the images that nodes may keep: those registered, and those that instances use."""
@@ -174,6 +324,7 @@ class ImageRegistry:
         with self.state.transaction() as tx:
             unused = select(images.c.id).where(~images.c.registered, ~exists().where(alive))
             gone = [ImageId(id_) for id_ in tx.execute(unused).scalars()]
+            tx.execute(delete(launch_permissions).where(launch_permissions.c.image_id.in_(gone)))
             tx.execute(delete(images).where(images.c.id.in_(gone)))
             kept = set(tx.execute(select(images.c.key)).scalars())
             horizon = tx.now - timedelta(seconds=_REGISTRATION_S)
@@ -186,28 +337,32 @@ class ImageRegistry:
 
     def _register(
         self,
-        kind: ImageKind,
-        path: Path,
+        kind: ImageKind | None,
+        source: _Source,
         name: str | None,
         account: AccountId,
         *,
         kernel_id: ImageId | None = None,
         ramdisk_id: ImageId | None = None,
         kernel_args: str = "",
+        description: str = "",
     ) -> Image:
-        name = checked_name("image", path.name if name is None else name)
-        facts = _inspected(path, kind, has_kernel=kernel_id is not None)
-        id_ = ImageId(mint(_PREFIX[kind]))
+        name = checked_name("image", source.name if name is None else name)
+        checked_text("the description of an image", description)
+        if ramdisk_id is not None and kernel_id is None:
+            raise InvalidValue("a ramdisk needs a kernel: give kernel= too")
+        facts = _inspected(source, kind, has_kernel=kernel_id is not None)
+        id_ = ImageId(mint(_PREFIX[facts.kind]))
         with self.state.reading() as tx:
             self._check(tx, account, name, kernel_id, ramdisk_id)
-        self._store(path, id_)
+        self._store(source, id_)
         try:
             with self.state.transaction() as tx:
                 self._check(tx, account, name, kernel_id, ramdisk_id)
                 record = Image(
                     id=id_,
                     account=account,
-                    kind=kind,
+                    kind=facts.kind,
                     name=name,
                     format=facts.format,
                     size_bytes=facts.size_bytes,
@@ -219,6 +374,8 @@ class ImageRegistry:
                     key=id_,
                     registered=True,
                     created_at=tx.now,
+                    description=description,
+                    location=source.location or f"{_BUCKET}/{id_}",
                 )
                 values = attrs.asdict(record)
                 tx.execute(images.insert().values(values | {"key": record.key.encode()}))
@@ -248,11 +405,24 @@ class ImageRegistry:
         if ramdisk is not None:
             self.find(tx, ramdisk, account=account, kind=ImageKind.RAMDISK)
 
-    def _store(self, path: Path, id_: ImageId) -> None:
-        with contextlib.suppress(Duplicate):
-            self.buckets.create(_BUCKET)
-        with path.open("rb") as stream:
+    def _store(self, source: _Source, id_: ImageId) -> None:
+        if _BUCKET not in self.buckets.list_buckets():
+            with contextlib.suppress(Duplicate):
+                self.buckets.create(_BUCKET)
+        with source.open() as stream:
             self.buckets.put(_BUCKET, id_, stream)
+
+
+def _checked_grantees(accounts: Iterable[AccountId]) -> list[AccountId]:
+    checked = list(accounts)
+    for account in checked:
+        if not (len(account) == 12 and account.isascii() and account.isdigit()):
+            raise InvalidValue(f"an account is a number of 12 digits, not {account!r}")
+    if len(checked) > limits.IMAGE_GRANTEES:
+        raise InvalidValue(
+            f"an image is shared with {limits.IMAGE_GRANTEES} accounts at a time, not {len(checked)}"
+        )
+    return checked
 
 
 def _image(row: Any) -> Image:
@@ -260,16 +430,19 @@ def _image(row: Any) -> Image:
     return Image(**values)
 
 
-def _inspected(path: Path, kind: ImageKind, *, has_kernel: bool) -> ImageFacts:
+def _inspected(source: _Source, kind: ImageKind | None, *, has_kernel: bool) -> ImageFacts:
     try:
-        with path.open("rb") as stream:
-            facts = imageformat.inspect(stream)
+        with source.open() as stream:
+            facts = imageformat.inspect(stream, source.size_bytes())
     except OSError as error:
-        raise InvalidValue(f"cannot read the image {path}: {error.strerror}") from error
-    imageformat.require(facts, kind)
-    if kind is ImageKind.MACHINE and not has_kernel and facts.has_partition_table is False:
+        raise InvalidValue(f"cannot read the image {source.name}: {error.strerror}") from error
+    imageformat.require(facts, kind or facts.kind)
+    is_machine = facts.kind is ImageKind.MACHINE
+    if has_kernel and not is_machine:
+        raise InvalidValue(f"{source.name} is a {facts.what}: only a machine image boots a kernel")
+    if is_machine and not has_kernel and facts.has_partition_table is False:
         raise InvalidValue(
-            f"{path.name} is a bare file system, without a boot loader: "
+            f"{source.name} is a bare file system, without a boot loader: "
             "give kernel= (and ramdisk=), or a whole-disk image"
         )
     return facts

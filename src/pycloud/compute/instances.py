@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from ipaddress import IPv4Address
 from typing import Any
 
 import attrs
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import bindparam, delete, or_, select, tuple_, update
 
 from pycloud import limits
 from pycloud.compute.records import Instance, InstanceState
@@ -21,6 +21,10 @@ from pycloud.state.transaction import Transaction
 
 _INSERT = instances.insert()
 _RESERVE = reservations.insert()
+_TOKENS = select(reservations.c.id, reservations.c.client_token).where(
+    reservations.c.id.in_(bindparam("ids", expanding=True)),
+    reservations.c.client_token.is_not(None),
+)
 
 
 class Verb(StrEnum):
@@ -96,6 +100,25 @@ class InstanceStore:
             query = query.where(instances.c.node.in_(nodes))
         return [_instance(row) for row in tx.execute(query)]
 
+    def page(
+        self,
+        tx: Transaction,
+        *,
+        account: AccountId | None,
+        after: tuple[datetime, int, str] | None,
+        most: int,
+    ) -> list[Instance]:
+        """Return at most so many instances in the order of `list`, those after the one that was
+        launched then, with that launch index and id.
+        """
+        place = (instances.c.launched_at, instances.c.launch_index, instances.c.id)
+        query = select(instances).order_by(*place).limit(most)
+        if account is not None:
+            query = query.where(instances.c.account == account)
+        if after is not None:
+            query = query.where(tuple_(*place) > tuple_(*after))
+        return [_instance(row) for row in tx.execute(query)]
+
     def at(self, tx: Transaction, address: IPv4Address) -> Instance | None:
         """Return the instance that has `address` now."""
         query = select(instances).where(
@@ -160,21 +183,26 @@ class InstanceStore:
         """Return the ids of the instances whose last words are kept."""
         return frozenset(map(InstanceId, tx.execute(select(consoles.c.instance_id)).scalars()))
 
-    def forget_old(self, tx: Transaction) -> int:
-        """Delete what was terminated longer ago than it stays visible, and return how many
-        instances that were.
-        """
+    def forget_old(self, tx: Transaction) -> list[InstanceId]:
+        """Delete what was terminated longer ago than it stays visible, and return the ids."""
         old = select(instances.c.id).where(
             instances.c.state == _S.TERMINATED,
             instances.c.changed_at < tx.now - timedelta(seconds=limits.TERMINATED_VISIBLE_S),
         )
-        ids = list(tx.execute(old).scalars())
+        ids = [InstanceId(id_) for id_ in tx.execute(old).scalars()]
         if ids:
             tx.execute(delete(consoles).where(consoles.c.instance_id.in_(ids)))
             tx.execute(delete(instances).where(instances.c.id.in_(ids)))
             left = select(instances.c.reservation_id)
             tx.execute(delete(reservations).where(reservations.c.id.not_in(left)))
-        return len(ids)
+        return ids
+
+    def client_tokens(
+        self, tx: Transaction, reservation_ids: Iterable[ReservationId]
+    ) -> dict[ReservationId, str]:
+        """Return the client tokens of those reservations that were made with one."""
+        rows = tx.execute(_TOKENS, {"ids": list(reservation_ids)})
+        return {row.id: row.client_token for row in rows}
 
     def reserve(
         self,

@@ -49,9 +49,11 @@ class KeyPairStore:
         checked_name("key pair", name)
         return self._add(account, name, keymaterial.read_public(public_key))
 
-    def list(self, *, account: AccountId = ADMIN_ACCOUNT) -> list[KeyPair]:
-        """Return the account's key pairs by name."""
-        query = select(key_pairs).where(key_pairs.c.account == account).order_by(key_pairs.c.name)
+    def list(self, *, account: AccountId | None = ADMIN_ACCOUNT) -> list[KeyPair]:
+        """Return the account's key pairs by name; with None, those of all accounts."""
+        query = select(key_pairs).order_by(key_pairs.c.name, key_pairs.c.account)
+        if account is not None:
+            query = query.where(key_pairs.c.account == account)
         with self.state.reading() as tx:
             return [KeyPair(**row._mapping) for row in tx.execute(query)]
 

@@ -63,11 +63,15 @@ class PlacementGroups:
             raise Duplicate(f"there is a placement group {name!r} already") from None
         return group
 
-    def list(self, *, account: AccountId = ADMIN_ACCOUNT) -> list[PlacementGroup]:
-        """Return the account's groups by name."""
-        query = select(placement_groups).where(placement_groups.c.account == account)
+    def list(self, *, account: AccountId | None = ADMIN_ACCOUNT) -> list[PlacementGroup]:
+        """Return the account's groups by name; with None, those of all accounts."""
+        query = select(placement_groups).order_by(
+            placement_groups.c.name, placement_groups.c.account
+        )
+        if account is not None:
+            query = query.where(placement_groups.c.account == account)
         with self.state.reading() as tx:
-            return [_group(row) for row in tx.execute(query.order_by(placement_groups.c.name))]
+            return [_group(row) for row in tx.execute(query)]
 
     def delete(self, name: str, *, account: AccountId = ADMIN_ACCOUNT) -> None:
         """Delete a group. Raises `NotFound`, and `InUse` while instances are in it."""

@@ -234,6 +234,8 @@ def _ended(
     seen = attrs.evolve(instance, seen_boot=instance.boot)
     if why is None:
         return _moved(seen, InstanceState.STOPPED, f"its domain vanished from {instance.node}", now)
+    if why is OffReason.SHUTDOWN and instance.shutdown_behaviour == "terminate":
+        return _moved(seen, InstanceState.SHUTTING_DOWN, _ENDINGS[why], now)
     return _moved(seen, InstanceState.STOPPED, _ENDINGS[why], now)
 
 

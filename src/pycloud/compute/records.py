@@ -45,6 +45,12 @@ class InstanceState(StrEnum):
 HttpTokens = Literal["optional", "required"]
 """Whether the metadata service answers this guest without a token (IMDSv1)."""
 
+HttpEndpoint = Literal["enabled", "disabled"]
+"""Whether the metadata service answers this guest at all."""
+
+ShutdownBehaviour = Literal["stop", "terminate"]
+"""What becomes of an instance whose guest switches itself off."""
+
 
 @attrs.frozen
 class Image:
@@ -66,6 +72,11 @@ class Image:
     key: str
     registered: bool
     created_at: datetime
+    description: str = ""
+    is_public: bool = False
+    """Whether every account may launch it."""
+    location: str = ""
+    """The bucket and key that it was registered from."""
 
 
 @attrs.frozen
@@ -132,6 +143,13 @@ class Instance:
     """The newest of them that was found running."""
     changed_at: datetime
     launched_at: datetime
+    http_endpoint: HttpEndpoint = "enabled"
+    is_protected: bool = False
+    """Whether it can't be terminated until this is taken back."""
+    shutdown_behaviour: ShutdownBehaviour = "stop"
+    """What becomes of it when its guest switches itself off."""
+    is_monitored: bool = False
+    """Whether it was asked to be monitored in detail."""
 
     @property
     def hostname(self) -> str:

@@ -49,6 +49,7 @@ class Database(abc.ABC):
         self._leaderships: list[Leadership] = []
         self._opened = 0
         self._lock = threading.Lock()
+        self._thread = threading.local()
 
     # What a database must say of itself
 
@@ -129,15 +130,23 @@ class Database(abc.ABC):
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Decide something: everything in the block is committed, durably, or nothing is.
+        """Decide something: everything in the block is committed, durably, or nothing is. Within
+        another such block of the same thread it is a part of that one.
 
         Raises `StateBusy` if another process holds the database for too long, or wins a conflict.
         """
+        outer = self._under_way()
+        if outer is not None and outer.writes:
+            with outer.part():
+                yield outer
+            return
         with self._connected() as connection:
             self._begin(connection, reading=False)
             tx = Transaction(connection, self.clock.now(), writes=True)
             try:
-                yield tx
+                with self._entered(tx):
+                    yield tx
+                tx.check()
                 connection.commit()
             except BaseException:
                 for undo in tx.undo:
@@ -151,11 +160,19 @@ class Database(abc.ABC):
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
-        """Read one consistent snapshot, without holding up those who write."""
+        """Read one consistent snapshot, without holding up those who write; within another block
+        of the same thread, what that one sees.
+        """
+        outer = self._under_way()
+        if outer is not None:
+            yield outer
+            return
         with self._connected() as connection:
             self._begin(connection, reading=True)
+            tx = Transaction(connection, self.clock.now(), writes=False)
             try:
-                yield Transaction(connection, self.clock.now(), writes=False)
+                with self._entered(tx):
+                    yield tx
             finally:
                 connection.rollback()
 
@@ -177,6 +194,19 @@ class Database(abc.ABC):
                 self._listeners.remove(on_nudge)
 
         return unsubscribe
+
+    def _under_way(self) -> Transaction | None:
+        """Return the transaction that this thread is in."""
+        return getattr(self._thread, "transaction", None)
+
+    @contextmanager
+    def _entered(self, tx: Transaction) -> Iterator[None]:
+        former = self._under_way()
+        self._thread.transaction = tx
+        try:
+            yield
+        finally:
+            self._thread.transaction = former
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:

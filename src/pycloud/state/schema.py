@@ -75,6 +75,95 @@ addresses = Table(
     Index(None, "pool", "holder", "freed", "address"),
 )
 
+# tags.py
+tags = Table(
+    "tags",
+    metadata,
+    Column("resource", String(32), primary_key=True),
+    Column("key", String(128), primary_key=True),
+    Column("value", String(256), nullable=False),
+    _account(),
+    Index(None, "account"),
+)
+
+# network/vpcs.py
+vpcs = Table(
+    "vpcs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    _account(),
+    Column("cidr", String(18), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("account"),  # the default one; there are no others yet
+)
+
+# network/groups.py
+security_groups = Table(
+    "security_groups",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    _account(),
+    Column("vpc_id", String(32), ForeignKey("vpcs.id"), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("description", String(255), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("vpc_id", "name"),
+)
+security_group_rules = Table(
+    "security_group_rules",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("group_id", String(32), ForeignKey("security_groups.id"), nullable=False, index=True),
+    Column("is_egress", Boolean, nullable=False),
+    Column("protocol", String(8), nullable=False),
+    Column("from_port", Integer),
+    Column("to_port", Integer),
+    Column("cidr", String(49)),
+    Column("source_group_id", String(32), ForeignKey("security_groups.id"), index=True),
+    Column("description", String(255), nullable=False),
+)
+instance_groups = Table(
+    "instance_groups",
+    metadata,
+    Column("instance_id", String(32), primary_key=True),
+    Column("group_id", String(32), ForeignKey("security_groups.id"), primary_key=True, index=True),
+)
+
+# network/elastic.py
+elastic_addresses = Table(
+    "elastic_addresses",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    _account(),
+    Column("address", String(15), nullable=False, unique=True),
+    Column("instance_id", String(32), unique=True),
+    Column("association_id", String(32), unique=True),
+    Column("created_at", Instant, nullable=False),
+    Index(None, "account"),
+)
+
+# compute/launch_templates.py
+launch_templates = Table(
+    "launch_templates",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    _account(),
+    Column("name", String(128), nullable=False),
+    Column("default_version", Integer, nullable=False),
+    Column("latest_version", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("account", "name"),
+)
+launch_template_versions = Table(
+    "launch_template_versions",
+    metadata,
+    Column("template_id", String(32), ForeignKey("launch_templates.id"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("description", String(255), nullable=False),
+    Column("data", Text, nullable=False),  # JSON
+    Column("created_at", Instant, nullable=False),
+)
+
 # compute/keypairs.py
 key_pairs = Table(
     "key_pairs",
@@ -128,7 +217,17 @@ images = Table(
     Column("key", LargeBinary(1024), nullable=False),
     Column("registered", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("description", String(255), nullable=False),
+    Column("is_public", Boolean, nullable=False),
+    Column("location", Text, nullable=False),
     UniqueConstraint("account", "name"),
+)
+launch_permissions = Table(
+    "launch_permissions",
+    metadata,
+    Column("image_id", String(32), ForeignKey("images.id"), primary_key=True),
+    # Whoever that may be: AWS takes any account's number, too.
+    Column("grantee", String(12), primary_key=True),
 )
 
 # compute/types.py: what differs from the defaults
@@ -234,8 +333,13 @@ instances = Table(
     Column("seen_boot", Integer, nullable=False),
     Column("changed_at", Instant, nullable=False),
     Column("launched_at", Instant, nullable=False),
+    Column("http_endpoint", String(16), nullable=False),
+    Column("is_protected", Boolean, nullable=False),
+    Column("shutdown_behaviour", String(16), nullable=False),
+    Column("is_monitored", Boolean, nullable=False),
     Index(None, "state"),
     Index(None, "address"),
+    Index(None, "account", "launched_at", "launch_index", "id"),  # the order of pages
 )
 consoles = Table(
     "consoles",

@@ -41,6 +41,7 @@ class Transaction:
         self.writes = writes
         self.nudged = False
         self._parts = 0
+        self._is_broken = False
         self.undo: list[Callable[[], None]] = []
         """Called if this transaction is rolled back: for what was noted outside the database."""
 
@@ -48,6 +49,20 @@ class Transaction:
     def is_sqlite(self) -> bool:
         """Whether the database is SQLite, where nobody else writes while this transaction does."""
         return self._connection.dialect.name == "sqlite"
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """Begin a part that can't be undone alone: if it fails, so must the whole."""
+        try:
+            yield
+        except BaseException:
+            self._is_broken = True
+            raise
+
+    def check(self) -> None:
+        """Raise `RuntimeError` if a part failed and somebody caught its error."""
+        if self._is_broken:
+            raise RuntimeError("a part of this transaction failed: let its error pass")
 
     @contextmanager
     def nested(self) -> Iterator[None]:

@@ -103,6 +103,15 @@ class BucketStore:
             self.blobs.remove(former)
         return stored
 
+    def head(self, bucket: str, key: str) -> StoredObject:
+        """Return what is known of an object. Raises `NotFound`."""
+        place = (objects.c.bucket == bucket) & (objects.c.key == _checked_key(key))
+        with self.state.reading() as tx:
+            row = tx.execute(select(objects).where(place)).one_or_none()
+        if row is None:
+            raise NotFound("object", f"{bucket}/{key}")
+        return StoredObject(row.bucket, row.key.decode(), row.size_bytes, row.etag, row.created_at)
+
     def get(self, bucket: str, key: str) -> BinaryIO:
         """Open the object's bytes; the caller closes. Raises `NotFound`."""
         query = select(objects.c.blob).where(

@@ -1,0 +1,79 @@
+"""A request as it came over HTTP, before anything is believed of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import attrs
+
+from pycloud.aws.errors import AWSError
+
+
+@attrs.frozen
+class WebRequest:
+    """Method, path, query and headers as they were sent, and the body if it was read."""
+
+    method: str
+    path: str
+    """Undecoded: signatures cover what was sent."""
+    query: str
+    headers: Mapping[str, str]
+    """By lower-case names."""
+    body: bytes = b""
+
+
+def read_request(environ: Mapping[str, Any], *, most_bytes: int) -> WebRequest:
+    """Return the request of a WSGI environment, with its body. Raises `AWSError` if that is larger
+    than `most_bytes`, or does not come to its end.
+    """
+    return WebRequest(
+        method=environ["REQUEST_METHOD"],
+        path=_raw_path(environ),
+        query=environ.get("QUERY_STRING", ""),
+        headers=_headers(environ),
+        body=_body(environ, most_bytes),
+    )
+
+
+def _raw_path(environ: Mapping[str, Any]) -> str:
+    """Return the path as it was sent, where the server tells (`REQUEST_URI`, `RAW_URI`)."""
+    raw = environ.get("REQUEST_URI") or environ.get("RAW_URI")
+    if raw and raw.startswith("/"):
+        return str(raw).partition("?")[0]
+    decoded = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return quote(decoded.encode("latin-1"), safe="/-_.~") or "/"
+
+
+def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
+    headers = {
+        name[5:].replace("_", "-").lower(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            headers[name.replace("_", "-").lower()] = environ[name]
+    return headers
+
+
+def _body(environ: Mapping[str, Any], most_bytes: int) -> bytes:
+    declared = environ.get("CONTENT_LENGTH") or ""
+    if declared and not (declared.isascii() and declared.isdigit()):
+        raise AWSError("InvalidRequest", f"The Content-Length {declared!r} is not a number")
+    if declared and int(declared) > most_bytes:
+        raise _too_large(most_bytes)
+    stream = environ["wsgi.input"]
+    if not declared and not environ.get("wsgi.input_terminated"):
+        return b""
+    body: bytes = stream.read(int(declared) if declared else most_bytes + 1)
+    if len(body) > most_bytes:
+        raise _too_large(most_bytes)
+    if declared and len(body) < int(declared):
+        raise AWSError("InvalidRequest", "The body is shorter than its Content-Length")
+    return body
+
+
+def _too_large(most_bytes: int) -> AWSError:
+    return AWSError("RequestEntityTooLarge", f"A request's body has at most {most_bytes} bytes")

@@ -1,0 +1,123 @@
+"""Writes an answer by the shape that the model gives its action: each shape becomes a function, once.
+
+An answer is plain Python: structures are dicts by the members' names in the model, a member that is
+`None` is left out. A name that the model does not have is a fault of the program (`KeyError`).
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from xml.sax.saxutils import escape
+
+Write = Callable[[Any, list[str]], None]
+"""Appends the XML of a value to the list."""
+
+_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+"""What XML 1.0 cannot carry, not even escaped."""
+_SPECIAL = re.compile(f"[&<>\r]|{_ILLEGAL.pattern}")
+
+
+def writer_of(shape: Any) -> Write:
+    """Return the function that writes what is inside the element of `shape`."""
+    if shape.type_name == "structure":
+        return _structure(shape)
+    if shape.type_name == "list":
+        return _list(shape)
+    return _scalar(shape)
+
+
+def text_of(value: str) -> str:
+    """Return text as it stands in XML; what XML cannot carry becomes U+FFFD."""
+    if not _SPECIAL.search(value):
+        return value
+    return escape(_ILLEGAL.sub("\ufffd", value), {"\r": "&#13;"})
+
+
+def moment_of(value: datetime) -> str:
+    """Return a moment as AWS writes it, in UTC, with milliseconds."""
+    return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}Z"
+
+
+def _structure(shape: Any) -> Write:
+    shapes: Mapping[str, Any] = shape.members
+    members: dict[str, Write] = {}
+
+    def writer_for(key: str) -> Write:
+        # Made when first used: most members of AWS's structures never are.
+        write = members[key] = _member(key, shapes[key])
+        return write
+
+    def write_structure(value: Mapping[str, Any], out: list[str]) -> None:
+        for key, inner in value.items():
+            if inner is not None:
+                (members.get(key) or writer_for(key))(inner, out)
+
+    return write_structure
+
+
+def _member(key: str, shape: Any) -> Write:
+    name = shape.serialization.get("name", key)
+    if shape.type_name == "list" and shape.serialization.get("flattened"):
+        return _repeated(shape, name)
+    return _enclosed(shape, name)
+
+
+def _enclosed(shape: Any, name: str) -> Write:
+    opening, closing, empty = f"<{name}>", f"</{name}>", f"<{name}/>"
+    if shape.type_name not in ("structure", "list"):
+        text = _texts(shape)
+
+        def write_leaf(value: Any, out: list[str]) -> None:
+            out.append(f"{opening}{text(value)}{closing}")
+
+        return write_leaf
+    inside = writer_of(shape)
+
+    def write_element(value: Any, out: list[str]) -> None:
+        if not value:
+            out.append(empty)
+            return
+        out.append(opening)
+        inside(value, out)
+        out.append(closing)
+
+    return write_element
+
+
+def _list(shape: Any) -> Write:
+    return _repeated(shape, shape.member.serialization.get("name", "member"))
+
+
+def _repeated(shape: Any, name: str) -> Write:
+    write_member = _enclosed(shape.member, name)
+
+    def write_list(value: Any, out: list[str]) -> None:
+        for one in value:
+            write_member(one, out)
+
+    return write_list
+
+
+def _scalar(shape: Any) -> Write:
+    text = _texts(shape)
+
+    def write_scalar(value: Any, out: list[str]) -> None:
+        out.append(text(value))
+
+    return write_scalar
+
+
+def _texts(shape: Any) -> Callable[[Any], str]:
+    return _TEXTS.get(shape.type_name, str)
+
+
+_TEXTS: dict[str, Callable[[Any], str]] = {
+    "string": text_of,
+    "boolean": lambda value: "true" if value else "false",
+    "timestamp": moment_of,
+    "blob": lambda value: base64.b64encode(value).decode(),
+}

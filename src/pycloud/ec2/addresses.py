@@ -1,0 +1,202 @@
+"""Elastic addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pycloud.aws.actions import Actions, Answer
+from pycloud.aws.errors import AWSError
+from pycloud.ec2.answers import picked, put_tags, tag_set, tags_for
+from pycloud.ec2.call import Call, check_ids
+from pycloud.ec2.filters import Filter, chosen
+from pycloud.ec2.instances import check_instance_ids
+from pycloud.ec2.taken import EC2
+from pycloud.errors import InUse, LimitExceeded, NoAddress
+from pycloud.ids import AllocationId, InstanceId
+from pycloud.network.elastic import ElasticAddress, ElasticAddresses
+
+actions = Actions("ec2", EC2)
+
+_FILTERS = {
+    "allocation-id": "AllocationId",
+    "association-id": "AssociationId",
+    "domain": "Domain",
+    "instance-id": "InstanceId",
+    "network-interface-id": "NetworkInterfaceId",
+    "network-interface-owner-id": "NetworkInterfaceOwnerId",
+    "private-ip-address": "PrivateIpAddress",
+    "public-ip": "PublicIp",
+}
+
+
+@actions.action(
+    "AllocateAddress",
+    codes={NoAddress: "InsufficientAddressCapacity", LimitExceeded: "AddressLimitExceeded"},
+    harmless={"Domain": "every address is of the VPC"},
+)
+def allocate_address(
+    call: Call, *, tag_specifications: Sequence[Mapping[str, Any]] | None = None
+) -> Answer:
+    """Out of the cloud's public addresses."""
+    tags = tags_for("elastic-ip", tag_specifications)
+    with call.cloud.state.transaction() as tx:
+        made = _store(call).allocate(account=call.account)
+        put_tags(call, tx, made.id, tags)
+    return {
+        "PublicIp": str(made.address),
+        "AllocationId": made.id,
+        "Domain": "vpc",
+        "PublicIpv4Pool": "amazon",
+        "NetworkBorderGroup": call.cloud.region,
+    }
+
+
+@actions.action("DescribeAddresses")
+def describe_addresses(
+    call: Call,
+    *,
+    public_ips: Sequence[str] | None = None,
+    allocation_ids: Sequence[str] | None = None,
+    filters: Sequence[Filter] | None = None,
+) -> Answer:
+    """Of the account; those of all accounts for the administrator, with `verbose`."""
+    account, addresses = call.whose(public_ips)
+    ids = allocation_ids or ()
+    check_ids(ids, ["eipalloc"], "InvalidAllocationID.NotFound")
+    if call.cloud.elastic is None:
+        found: list[ElasticAddress] = []
+    else:
+        found = call.cloud.elastic.list(account=account)
+    with call.cloud.state.reading() as tx:
+        tags = call.cloud.tags.of(tx, [one.id for one in found])
+    items = [_described(call, one, tags.get(one.id)) for one in found]
+    items = picked(items, "PublicIp", addresses, "InvalidAddress.NotFound")
+    items = picked(items, "AllocationId", ids, "InvalidAllocationID.NotFound")
+    return {"Addresses": chosen(items, filters, _FILTERS)}
+
+
+@actions.action("AssociateAddress", codes={InUse: "Resource.AlreadyAssociated"})
+def associate_address(
+    call: Call,
+    *,
+    allocation_id: str | None = None,
+    public_ip: str | None = None,
+    instance_id: str | None = None,
+    network_interface_id: str | None = None,
+    private_ip_address: str | None = None,
+    allow_reassociation: bool | None = None,
+) -> Answer:
+    """Old tools name the address, and move it; today's name the allocation, and may."""
+    instance = _instance(call, instance_id, network_interface_id)
+    with call.cloud.state.transaction():
+        found = _find(call, allocation_id, public_ip)
+        [one] = call.cloud.describe_instances([instance], account=call.account)
+        if one.address is None:
+            raise AWSError("IncorrectInstanceState", f"{one.id} is {one.state}: it has no interface")
+        if private_ip_address not in (None, str(one.address)):
+            raise AWSError(
+                "InvalidParameterValue", f"{one.id} has the address {one.address}, not {private_ip_address}"
+            )
+        by_name = allocation_id is None
+        reassociate = by_name if allow_reassociation is None else allow_reassociation
+        made = _store(call).associate(
+            found.id, one.id, reassociate=reassociate, account=call.account
+        )
+    return {"AssociationId": made.association_id}
+
+
+@actions.action("DisassociateAddress")
+def disassociate_address(
+    call: Call, *, association_id: str | None = None, public_ip: str | None = None
+) -> Answer:
+    """Nothing happens to an address that leads nowhere."""
+    with call.cloud.state.transaction():
+        if association_id is not None:
+            for one in _list(call):
+                if one.association_id == association_id:
+                    _store(call).disassociate(one.id, account=call.account)
+                    return None
+            raise AWSError(
+                "InvalidAssociationID.NotFound",
+                f"The association ID {association_id!r} does not exist",
+            )
+        found = _find(call, None, public_ip)
+        _store(call).disassociate(found.id, account=call.account)
+    return None
+
+
+@actions.action(
+    "ReleaseAddress",
+    codes={InUse: "InvalidIPAddress.InUse"},
+    harmless={"NetworkBorderGroup": "the region has one"},
+)
+def release_address(
+    call: Call, *, allocation_id: str | None = None, public_ip: str | None = None
+) -> Answer:
+    """Only one that leads nowhere."""
+    with call.cloud.state.transaction() as tx:
+        found = _find(call, allocation_id, public_ip)
+        _store(call).release(found.id, account=call.account)
+        call.cloud.tags.forget(tx, [found.id])
+    return None
+
+
+def _store(call: Call) -> ElasticAddresses:
+    if call.cloud.elastic is None:
+        raise AWSError("InsufficientAddressCapacity", "This cloud has no public addresses")
+    return call.cloud.elastic
+
+
+def _list(call: Call) -> list[ElasticAddress]:
+    return _store(call).list(account=call.account)
+
+
+def _find(call: Call, allocation_id: str | None, public_ip: str | None) -> ElasticAddress:
+    if (allocation_id is None) == (public_ip is None):
+        raise AWSError(
+            "MissingParameter" if allocation_id is None else "InvalidParameterCombination",
+            "The request must contain AllocationId or PublicIp, and not both",
+        )
+    wanted = AllocationId(allocation_id or "")
+    for one in _list(call):
+        if one.id == wanted or str(one.address) == public_ip:
+            return one
+    if allocation_id is not None:
+        raise AWSError(
+            "InvalidAllocationID.NotFound", f"The allocation ID {allocation_id!r} does not exist"
+        )
+    raise AWSError("InvalidAddress.NotFound", f"Address {public_ip!r} not found")
+
+
+def _instance(call: Call, instance_id: str | None, interface_id: str | None) -> InstanceId:
+    """Return the instance that is meant, by its id or its interface's."""
+    if interface_id is not None and instance_id is None:
+        check_ids([interface_id], ["eni"], "InvalidNetworkInterfaceId.Malformed")
+        return InstanceId(f"i-{interface_id.partition('-')[2]}")
+    if instance_id is None:
+        raise AWSError("MissingParameter", "The request must contain the parameter InstanceId")
+    return check_instance_ids([instance_id])[0]
+
+
+def _described(
+    call: Call, one: ElasticAddress, tags: Mapping[str, str] | None
+) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "PublicIp": str(one.address),
+        "AllocationId": one.id,
+        "Domain": "vpc",
+        "PublicIpv4Pool": "amazon",
+        "NetworkBorderGroup": call.cloud.region,
+        "InstanceId": one.instance_id or "",
+        "Tags": tag_set(tags),
+    }
+    if one.instance_id is not None:
+        [instance] = call.cloud.describe_instances([one.instance_id], account=one.account)
+        described |= {
+            "AssociationId": one.association_id,
+            "NetworkInterfaceId": f"eni-{one.instance_id.partition('-')[2]}",
+            "NetworkInterfaceOwnerId": one.account,
+            "PrivateIpAddress": str(instance.address),
+        }
+    return described

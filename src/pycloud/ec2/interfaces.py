@@ -1,0 +1,131 @@
+"""Network interfaces: each instance has one, which comes and goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pycloud.aws.actions import Actions, Answer
+from pycloud.compute.records import Instance
+from pycloud.ec2.answers import picked
+from pycloud.ec2.call import Call, check_ids
+from pycloud.ec2.filters import Filter, chosen
+from pycloud.ec2.pages import page, refuse_with_ids
+from pycloud.ec2.surroundings import Surroundings
+from pycloud.ec2.taken import EC2
+from pycloud.network.records import mac_of
+
+actions = Actions("ec2", EC2)
+
+_FILTERS = {
+    "addresses.private-ip-address": "PrivateIpAddresses.PrivateIpAddress",
+    "association.allocation-id": "Association.AllocationId",
+    "association.association-id": "Association.AssociationId",
+    "association.public-ip": "Association.PublicIp",
+    "attachment.attachment-id": "Attachment.AttachmentId",
+    "attachment.device-index": "Attachment.DeviceIndex",
+    "attachment.instance-id": "Attachment.InstanceId",
+    "attachment.status": "Attachment.Status",
+    "availability-zone": "AvailabilityZone",
+    "description": "Description",
+    "group-id": "Groups.GroupId",
+    "group-name": "Groups.GroupName",
+    "interface-type": "InterfaceType",
+    "mac-address": "MacAddress",
+    "network-interface-id": "NetworkInterfaceId",
+    "owner-id": "OwnerId",
+    "private-dns-name": "PrivateDnsName",
+    "private-ip-address": "PrivateIpAddress",
+    "status": "Status",
+    "subnet-id": "SubnetId",
+    "vpc-id": "VpcId",
+}
+
+
+@actions.action(
+    "DescribeNetworkInterfaces",
+    harmless={"IncludeManagedResources": "no resource here is managed by somebody else"},
+)
+def describe_network_interfaces(
+    call: Call,
+    *,
+    network_interface_ids: Sequence[str] | None = None,
+    filters: Sequence[Filter] | None = None,
+    max_results: int | None = None,
+    next_token: str | None = None,
+) -> Answer:
+    """The interfaces of the instances that are not terminated."""
+    ids = network_interface_ids or ()
+    check_ids(ids, ["eni"], "InvalidNetworkInterfaceId.Malformed")
+    refuse_with_ids(ids, max_results)
+    with call.cloud.state.reading() as tx:
+        found = call.cloud.describe_instances(account=call.account)
+        around = Surroundings.of(call, tx, found)
+    described = [interface_of(call, one, around) for one in found]
+    items = [
+        {**item, "AvailabilityZone": one.zone, "RequesterManaged": False, "TagSet": []}
+        for one, item in zip(found, described, strict=True)
+        if item is not None
+    ]
+    for item, one in zip(items, [one for one in found if one.address], strict=True):
+        item["Attachment"] = {**item["Attachment"], "InstanceId": one.id}
+        item["Attachment"]["InstanceOwnerId"] = one.account
+    items = picked(items, "NetworkInterfaceId", ids, "InvalidNetworkInterfaceID.NotFound")
+    items = chosen(items, filters, _FILTERS)
+    shown, token = page(items, "NetworkInterfaceId", max_results, next_token)
+    return {"NetworkInterfaces": shown, "NextToken": token}
+
+
+def interface_of(call: Call, one: Instance, around: Surroundings) -> dict[str, Any] | None:
+    """Return an instance's interface as an answer has it; None without an address."""
+    vpc = around.vpcs.get(one.account)
+    if one.address is None or vpc is None:
+        return None
+    private = str(one.address)
+    private_name = f"{one.hostname}.{call.cloud.domain}"
+    association = _association(one, around)
+    digits = one.id.partition("-")[2]
+    return {
+        # There is one for each instance, so its id follows from the instance's.
+        "NetworkInterfaceId": f"eni-{digits}",
+        "Attachment": {
+            "AttachmentId": f"eni-attach-{digits}",
+            "DeviceIndex": 0,
+            "NetworkCardIndex": 0,
+            "Status": "attached",
+            "AttachTime": one.launched_at,
+            "DeleteOnTermination": True,
+        },
+        "Association": association,
+        "Description": "",
+        "Groups": around.groups_of(one),
+        "Ipv6Addresses": [],
+        "MacAddress": mac_of(one.address),
+        "OwnerId": one.account,
+        "PrivateDnsName": private_name,
+        "PrivateIpAddress": private,
+        "PrivateIpAddresses": [
+            {
+                "Primary": True,
+                "PrivateDnsName": private_name,
+                "PrivateIpAddress": private,
+                "Association": association,
+            }
+        ],
+        "SourceDestCheck": True,
+        "Status": "in-use",
+        "SubnetId": vpc.subnet(one.zone).id,
+        "VpcId": vpc.id,
+        "InterfaceType": "interface",
+    }
+
+
+def _association(one: Instance, around: Surroundings) -> dict[str, Any] | None:
+    elastic = around.elastic.get(one.id)
+    if elastic is None:
+        return None
+    return {
+        "PublicIp": str(elastic.address),
+        "PublicDnsName": str(elastic.address),
+        "IpOwnerId": elastic.account,
+    }

@@ -1,0 +1,78 @@
+"""Pages of an answer: `MaxResults` and `NextToken`.
+
+A token says after which item the next page begins, so it stays good while things come and go.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pycloud.aws.errors import AWSError
+from pycloud.ec2.filters import Item
+
+Place = tuple[str | int, ...]
+
+
+def page(
+    items: Sequence[Item],
+    key: str,
+    max_results: int | None,
+    next_token: str | None,
+    *,
+    least: int = 5,
+    most: int = 1000,
+) -> tuple[list[Item], str | None]:
+    """Return the items of one page in the order of their `key`, and the token of the next one, if
+    there is one. Raises `AWSError`.
+    """
+    check_size(max_results, least, most)
+    ordered = sorted(items, key=lambda item: str(item[key]))
+    if next_token is not None:
+        (after,) = place_of(next_token, str)
+        ordered = [item for item in ordered if str(item[key]) > str(after)]
+    if max_results is None or len(ordered) <= max_results:
+        return ordered, None
+    shown = ordered[:max_results]
+    return shown, token_of((str(shown[-1][key]),))
+
+
+def check_size(max_results: int | None, least: int, most: int) -> None:
+    """Raise `AWSError` for a page that is too small or too large."""
+    if max_results is not None and not least <= max_results <= most:
+        raise AWSError(
+            "InvalidParameterValue",
+            f"Value ({max_results}) for parameter MaxResults is invalid: "
+            f"it is a number from {least} to {most}",
+        )
+
+
+def refuse_with_ids(ids: Sequence[Any], max_results: int | None) -> None:
+    """Raise `AWSError` if ids are given and pages are asked for, as AWS does."""
+    if ids and max_results is not None:
+        raise AWSError(
+            "InvalidParameterCombination",
+            "The parameter MaxResults cannot be used with ids in the same request",
+        )
+
+
+def token_of(place: Place) -> str:
+    """Return the token of the page that begins after `place`."""
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+
+
+def place_of(token: str, *kinds: type) -> Place:
+    """Return the place of a token: values of these kinds. Raises `AWSError` for what is no token."""
+    try:
+        values = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
+    except (ValueError, RecursionError):
+        values = None
+    if not (
+        isinstance(values, list)
+        and len(values) == len(kinds)
+        and all(type(value) is kind for value, kind in zip(values, kinds, strict=True))
+    ):
+        raise AWSError("InvalidNextToken", "The NextToken is not one that an answer has given")
+    return tuple(values)

@@ -1,0 +1,66 @@
+"""Which members of AWS's request structures this cloud carries out. What is not here is refused.
+
+The members of an action's own input are the parameters of its function.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pycloud.aws.reader import Taken
+
+_NETWORK = "an instance has one interface, in the default VPC"
+
+EC2: Final = Taken(
+    members={
+        name: frozenset(members.split())
+        for name, members in {
+            "AttributeBooleanValue": "Value",
+            "AttributeValue": "Value",
+            "BlobAttributeValue": "Value",
+            "Filter": "Name Values",
+            "InstanceMetadataOptionsRequest": "HttpTokens HttpPutResponseHopLimit HttpEndpoint",
+            "InstanceNetworkInterfaceSpecification": "DeviceIndex Groups SubnetId",
+            "IpPermission": "IpProtocol FromPort ToPort UserIdGroupPairs IpRanges Ipv6Ranges",
+            "IpRange": "CidrIp Description",
+            "Ipv6Range": "CidrIpv6 Description",
+            "LaunchPermission": "UserId Group",
+            "LaunchPermissionModifications": "Add Remove",
+            "LaunchTemplateInstanceMetadataOptionsRequest": "HttpTokens HttpPutResponseHopLimit HttpEndpoint",
+            "LaunchTemplateInstanceNetworkInterfaceSpecificationRequest": "DeviceIndex Groups SubnetId",
+            "LaunchTemplatePlacementRequest": "AvailabilityZone GroupName PartitionNumber Tenancy",
+            "LaunchTemplateSpecification": "LaunchTemplateId LaunchTemplateName Version",
+            "LaunchTemplateTagSpecificationRequest": "ResourceType Tags",
+            "LaunchTemplatesMonitoringRequest": "Enabled",
+            "Placement": "AvailabilityZone GroupName GroupId PartitionNumber Tenancy",
+            "RequestLaunchTemplateData": "ImageId InstanceType KeyName UserData Monitoring Placement "
+            "SecurityGroupIds SecurityGroups TagSpecifications DisableApiTermination "
+            "InstanceInitiatedShutdownBehavior MetadataOptions NetworkInterfaces KernelId RamDiskId",
+            "RunInstancesMonitoringEnabled": "Enabled",
+            "Tag": "Key Value",
+            "TagSpecification": "ResourceType Tags",
+            "UserIdGroupPair": "GroupId GroupName UserId Description VpcId",
+        }.items()
+    },
+    harmless={
+        "InstanceNetworkInterfaceSpecification": {
+            "AssociatePublicIpAddress": "an instance's one address is public and private alike",
+            "DeleteOnTermination": _NETWORK,
+            "Description": _NETWORK,
+        },
+        "LaunchTemplateInstanceNetworkInterfaceSpecificationRequest": {
+            "AssociatePublicIpAddress": "an instance's one address is public and private alike",
+            "DeleteOnTermination": _NETWORK,
+            "Description": _NETWORK,
+        },
+        "RequestLaunchTemplateData": {
+            "EbsOptimized": "it tells how fast volumes are, not what they do",
+        },
+        "InstanceMetadataOptionsRequest": {
+            "HttpProtocolIpv6": "guests have no IPv6",
+            "InstanceMetadataTags": "tags are not in the metadata",
+        },
+    },
+    # Types are what the cloud's owner has made them.
+    open_enums=frozenset({"InstanceType"}),
+)

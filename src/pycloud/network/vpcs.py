@@ -1,0 +1,90 @@
+"""`VPCStore`: the network of an account, as AWS's tools want to see it.
+
+The cloud has one flat routed network, out of which every guest's address comes. So each account has
+its default VPC and nothing else, a default subnet in each zone, and all of them show that network's
+CIDR.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+from ipaddress import IPv4Network
+
+import attrs
+from sqlalchemy import bindparam, select
+
+from pycloud.ids import ADMIN_ACCOUNT, AccountId, SubnetId, VpcId, mint
+from pycloud.state.database import Database
+from pycloud.state.schema import vpcs
+from pycloud.state.transaction import Transaction
+
+_OF = select(vpcs).where(vpcs.c.account == bindparam("account"))
+
+
+@attrs.frozen
+class VPC:
+    """The network of an account."""
+
+    id: VpcId
+    account: AccountId
+    cidr: str
+    created_at: datetime
+
+    def subnet(self, zone: str) -> Subnet:
+        """Return the default subnet of a zone. It follows from the VPC and the zone, and so does its
+        id.
+        """
+        digest = hashlib.sha256(f"{self.id} {zone}".encode()).hexdigest()
+        return Subnet(SubnetId(f"subnet-{digest[:17]}"), self.id, self.account, zone, self.cidr)
+
+
+@attrs.frozen
+class Subnet:
+    """A zone's part of a VPC."""
+
+    id: SubnetId
+    vpc_id: VpcId
+    account: AccountId
+    zone: str
+    cidr: str
+
+
+class VPCStore:
+    """The default VPC of each account, made when it is first looked for.
+
+    >>> import pycloud
+    >>> with pycloud.SQLiteState("cloud.db") as state:
+    ...     vpc = pycloud.VPCStore(state, "10.11.0.0/24").default()
+    ...     print(vpc.cidr, vpc.subnet("cluster01").zone)
+    10.11.0.0/24 cluster01
+    """
+
+    def __init__(self, state: Database, network: str | IPv4Network) -> None:
+        self.state = state
+        self.network = str(network)
+
+    def default(self, *, account: AccountId = ADMIN_ACCOUNT) -> VPC:
+        """Return the account's VPC."""
+        with self.state.reading() as tx:
+            found = self.of(tx, [account])
+        if account in found:
+            return found[account]
+        with self.state.transaction() as tx:
+            return self.ensure(tx, account)
+
+    def ensure(self, tx: Transaction, account: AccountId) -> VPC:
+        """Return the account's VPC, as part of `tx`, which may make it."""
+        row = tx.execute(_OF, {"account": account}).one_or_none()
+        if row is None:
+            tx.add_if_absent(
+                vpcs, id=mint("vpc"), account=account, cidr=self.network, created_at=tx.now
+            )
+            row = tx.execute(_OF, {"account": account}).one()
+        return VPC(**row._mapping)
+
+    def of(self, tx: Transaction, accounts: Iterable[AccountId]) -> dict[AccountId, VPC]:
+        """Return the VPCs of those accounts that have one already."""
+        query = select(vpcs).where(vpcs.c.account.in_(list(accounts)))
+        return {row.account: VPC(**row._mapping) for row in tx.execute(query)}
