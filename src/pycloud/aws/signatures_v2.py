@@ -83,7 +83,7 @@ def verify_s3_header(
         raise SignatureError("InvalidArgument", "the Authorization header is AWS <key>:<signature>")
     amz_date = request.headers.get("x-amz-date")
     date = request.headers.get("date", "")
-    signed_at = times.read_any(amz_date or date)
+    signed_at = times.read_any(date if amz_date is None else amz_date)
     if signed_at is None:
         raise SignatureError(
             rules.missing_date, "x-amz-date or Date says when the request was signed"
@@ -178,7 +178,8 @@ def _resources(request: SignedRequest) -> Iterator[bytes]:
 
 
 def _any_matches(messages: Iterable[bytes], secret: Secret, digest: str, signature: str) -> bool:
-    return any(same(secret.sign_v2(message, digest), signature) for message in messages)
+    given = signature.replace(" ", "+")  # a plus that was not encoded in a query
+    return any(same(secret.sign_v2(message, digest), given) for message in messages)
 
 
 def _auth_fields(pairs: Sequence[canonical.Pair], rules: SigningRules) -> dict[str, str]:
