@@ -87,7 +87,7 @@ def compare_chunk() -> None:
 def _received(request: AWSRequest) -> SignedRequest:
     prepared = request.prepare()
     headers = {name.lower(): str(value) for name, value in prepared.headers.items()}
-    body = prepared.body or b""
+    body = (prepared.body or "").encode()
     return SignedRequest(
         method=prepared.method,
         path="/",

@@ -144,7 +144,7 @@ SIZES = st.lists(st.integers(min_value=1, max_value=50), min_size=1, max_size=4)
 
 
 def read_in(reader: ChunkedBody, sizes: list[int]) -> bytes:
-    found = []
+    found: list[bytes] = []
     while True:
         for size in sizes:
             part = reader.read(size)
