@@ -92,6 +92,9 @@ CLOCK_SKEW_S: Final = 15 * 60
 PRESIGNED_MAX_S: Final = 7 * 24 * 60 * 60
 """AWS: `X-Amz-Expires` is 1 to 604800: a signing key is good for seven days."""
 
+CREDENTIAL_CHARS: Final = 512
+"""A key's id (AWS: 128) with its scope: what is longer is no credential, and is not remembered."""
+
 CHUNK_BYTES: Final = 16 * 1024**2
 """A signed chunk is held in memory until its signature is verified. Clients send 64 KiB (minio-go)
 to 1 MiB.

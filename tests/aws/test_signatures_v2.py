@@ -169,6 +169,16 @@ def test_every_signed_part_of_the_head() -> None:
     assert refusal(with_header(request, "date", moved), "s3") == "SignatureDoesNotMatch"
 
 
+@pytest.mark.parametrize("bucket", ["/b", "/services/Walrus/b", "/services/objectstorage/b"])
+def test_a_bucket_may_be_signed_with_a_slash_that_is_not_sent_but_a_key_may_not(
+    bucket: str,
+) -> None:
+    request = s3(url=f"http://c{bucket}/?acl")
+    check(attrs.evolve(request, path=bucket), "s3")
+    request = s3(url=f"http://c{bucket}/k/")
+    assert refusal(attrs.evolve(request, path=f"{bucket}/k"), "s3") == "SignatureDoesNotMatch"
+
+
 def test_the_bucket_of_a_virtual_host_is_signed() -> None:
     request = AWSRequest("GET", "http://b.c/k?acl", auth_path="/b/k")
     HmacV1Auth(CREDENTIALS).add_auth(request)

@@ -240,7 +240,7 @@ def _read_trailer(line: bytes) -> tuple[str, str]:
     found = _TRAILER.fullmatch(line)
     if found is None:
         raise _malformed_trailer(f"a line is <name>:<value>, not {line[:100]!r}")
-    return found[1].decode().lower(), found[2].decode("latin-1").strip()
+    return found[1].decode().lower(), found[2].decode("latin-1").strip(" \t")
 
 
 def _read_end(stream: ReadableLines) -> None:

@@ -6,6 +6,7 @@ version 2)" (S3).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
@@ -19,6 +20,7 @@ from pycloud.aws.requests import UNSIGNED, Authenticated, SecretOf, SignatureErr
 from pycloud.aws.services import SigningRules
 
 _DIGESTS = {"HmacSHA256": "sha256", "HmacSHA1": "sha1"}
+_BUCKET_PATH = re.compile("(/services/(Walrus|objectstorage))?/[^/]+")
 _AUTH_NAMES = ("AWSAccessKeyId", "Signature", "SignatureVersion", "SignatureMethod")
 
 # What botocore signs, and what came after it: a sub-resource that is not signed could be added to a
@@ -163,6 +165,13 @@ def _resources(request: SignedRequest) -> Iterator[bytes]:
     """Give the forms of "CanonicalizedResource": values of sub-resources are decoded, or not."""
     bucket = b"" if request.bucket is None else b"/" + canonical.as_bytes(request.bucket)
     path = bucket + (canonical.as_bytes(request.path) or b"/")
+    yield from _with_subresources(request, path)
+    # botocore signs /bucket/ and sends /bucket; with keys that would be another object.
+    if request.bucket is None and _BUCKET_PATH.fullmatch(request.path):
+        yield from _with_subresources(request, path + b"/")
+
+
+def _with_subresources(request: SignedRequest, path: bytes) -> Iterator[bytes]:
     parts = (part.partition(b"=") for part in canonical.as_bytes(request.query).split(b"&"))
     signed = sorted(part for part in parts if part[0] in _SUBRESOURCES)
     if not signed:

@@ -120,9 +120,12 @@ def refuse_header(
 def read_credential(text: str, code: str) -> Credential:
     """Read `key/date/region/service/aws4_request`. Raises `SignatureError` with `code`."""
     parts = text.rsplit("/", 4)
-    if len(parts) != 5 or not all(parts) or parts[4] != "aws4_request":
+    whole = len(parts) == 5 and all(parts) and parts[4] == "aws4_request"
+    if not whole or len(text) > limits.CREDENTIAL_CHARS:
         raise SignatureError(
-            code, f"the credential is <key>/<date>/<region>/<service>/aws4_request, not {text!r}"
+            code,
+            f"the credential is <key>/<date>/<region>/<service>/aws4_request, at most "
+            f"{limits.CREDENTIAL_CHARS} characters, not {text[:100]!r}",
         )
     return Credential(*parts[:4])
 
