@@ -11,7 +11,8 @@
     │   ├── Protected            it was asked to be kept from that
     │   ├── LimitExceeded        a limit of the product or of the account
     │   ├── NoRoom               no node fits; says which constraint failed, with counts
-    │   └── NoAddress            the pool is exhausted
+    │   ├── NoAddress            the pool is exhausted
+    │   └── SignatureError       (in `pycloud.aws`) signed wrongly, or not by whom it says
     ├── DriverError              what a driver may raise; ends as a reason on a record, never in a caller's hands
     │   ├── TryLater             the world did not answer; the same call may succeed
     │   └── Cannot               the world answered no; the same call will fail again

@@ -130,3 +130,26 @@ SUBNET_PREFIX_MIN: Final = 16
 
 SUBNET_PREFIX_MAX: Final = 28
 """See `SUBNET_PREFIX_MIN`."""
+
+CLOCK_SKEW_S: Final = 15 * 60
+"""AWS refuses a request signed more than 15 minutes from now ("RequestTimeTooSkewed")."""
+
+PRESIGNED_MAX_S: Final = 7 * 24 * 60 * 60
+"""AWS: `X-Amz-Expires` is 1 to 604800: a signing key is good for seven days."""
+
+CREDENTIAL_CHARS: Final = 512
+"""A key's id (AWS: 128) with its scope: what is longer is no credential, and is not remembered."""
+
+CHUNK_BYTES: Final = 16 * 1024**2
+"""A signed chunk is held in memory until its signature is verified. Clients send 64 KiB (minio-go)
+to 1 MiB.
+"""
+
+CHUNK_LINE_BYTES: Final = 1024
+"""The line before a chunk has a size and a signature: about 90 bytes."""
+
+TRAILER_BYTES: Final = 8 * 1024
+"""Headers after the body: a checksum and a signature."""
+
+POST_POLICY_BYTES: Final = 20 * 1024
+"""AWS: the fields before the file of a browser's upload have 20 KB in all."""

@@ -1,0 +1,1 @@
+"""What both AWS adapters share of the wire: who signed a request, and whether its body is whole."""
