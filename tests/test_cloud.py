@@ -133,7 +133,7 @@ def test_a_client_token_makes_a_launch_repeatable(world: SimWorld) -> None:
     first = world.cloud.run_instances(image, client_token="once", count=2)
     again = world.cloud.run_instances(image, client_token="once", count=2)
     assert [one.id for one in again] == [one.id for one in first]
-    with pytest.raises(InvalidValue, match="'once' was used for another launch"):
+    with pytest.raises(Duplicate, match="'once' was used for another launch"):
         world.cloud.run_instances(image, client_token="once", count=1)
 
 

@@ -38,7 +38,7 @@ from pycloud.compute.records import (
 )
 from pycloud.compute.scheduler import Capacity, ClusterScheduler
 from pycloud.compute.types import InstanceType, InstanceTypes
-from pycloud.errors import DriverError, InvalidValue, Protected, WrongState
+from pycloud.errors import DriverError, Duplicate, InvalidValue, Protected, WrongState
 from pycloud.identity.accounts import get_account
 from pycloud.ids import (
     ADMIN_ACCOUNT,
@@ -224,7 +224,8 @@ class CloudController:
         default group). `protected` ones can't be terminated; `shutdown_behaviour` is what becomes
         of one whose guest switches itself off. The same `client_token` again gives the same instances ("Ensuring
         idempotency in Amazon EC2 API requests"). Raises `InvalidValue`, `NotFound`, `NoRoom`,
-        `NoAddress`; then nothing was launched.
+        `NoAddress`, and `Duplicate` if the token was used for another launch; then nothing was
+        launched.
         """
         launch = _Launch(
             image=image,
@@ -302,7 +303,7 @@ class CloudController:
         """Change what is given of an instance; type and user data only while it is stopped, and
         its disk stays as large as it is. Raises `InvalidValue`, `NotFound`, `WrongState`.
         """
-        given = {
+        given: dict[str, Any] = {
             "user_data": user_data,
             "is_protected": protected,
             "shutdown_behaviour": shutdown_behaviour,
@@ -313,7 +314,8 @@ class CloudController:
         }
         changes = {name: value for name, value in given.items() if value is not None}
         _check_options(changes)
-        with self._chosen([id], account) as (tx, [instance]):
+        with self._chosen([id], account) as (tx, found):
+            [instance] = found
             if instance.state in (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED):
                 raise WrongState(f"cannot change {id}: it is {instance.state}")
             if type is not None or user_data is not None:
@@ -683,7 +685,7 @@ def _same_launch(
     launch: _Launch, client_token: str, request: str, instances: Sequence[Instance]
 ) -> list[Instance]:
     if request != launch.digest():
-        raise InvalidValue(
+        raise Duplicate(
             f"client token {client_token!r} was used for another launch; a new request needs a new token"
         )
     return list(instances)

@@ -58,11 +58,16 @@ def _structures(shape: Any, depth: int) -> st.SearchStrategy[dict[str, Any]]:
     if depth >= _DEEPEST:
         return st.fixed_dictionaries(required)
     optional = {
-        key: st.deferred(lambda member=member: values_of(member, depth + 1))
+        key: _deferred(member, depth + 1)
         for key, member in shape.members.items()
         if key not in required
     }
     return st.fixed_dictionaries(required, optional=optional)
+
+
+def _deferred(shape: Any, depth: int) -> st.SearchStrategy[Any]:
+    """Most members are never drawn: their strategies are made when they are."""
+    return st.deferred(lambda: values_of(shape, depth))
 
 
 def _is_sent(value: Any) -> bool:

@@ -24,7 +24,8 @@ from pycloud.aws.writer import Write, writer_of
 Answer = Mapping[str, Any] | None
 """What an action answers, by the members of its output; None where it has none."""
 Handler = Callable[..., Answer]
-ErrorCodes = Mapping[type[Exception], str]
+ErrorCodes = Mapping[type[Any], str]
+"""AWS's codes by the kind of pycloud's error."""
 
 _DRY_RUN = "DryRun"
 

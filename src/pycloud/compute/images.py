@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -41,8 +41,9 @@ _BY_ID = select(images).where(images.c.id == bindparam("image"), _VISIBLE, image
 class _Source(Protocol):
     """Where an image's bytes come from."""
 
-    location: str | None
-    """Where they were found, for those who ask."""
+    @property
+    def location(self) -> str | None:
+        """The bucket and key, if they are an object."""
 
     @property
     def name(self) -> str:
@@ -231,7 +232,9 @@ class ImageRegistry:
 
     # Who may launch an image ("Share an AMI", EC2 user guide)
 
-    def grantees(self, image: ImageId, *, account: AccountId = ADMIN_ACCOUNT) -> list[AccountId]:
+    def grantees(
+        self, image: ImageId, *, account: AccountId = ADMIN_ACCOUNT
+    ) -> Sequence[AccountId]:
         """Return the accounts that may launch the image besides its owner. Raises `NotFound`,
         `NotOwner`.
         """

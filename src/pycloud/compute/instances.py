@@ -107,7 +107,7 @@ class InstanceStore:
         account: AccountId | None,
         after: tuple[datetime, int, str] | None,
         most: int,
-    ) -> list[Instance]:
+    ) -> Sequence[Instance]:
         """Return at most so many instances in the order of `list`, those after the one that was
         launched then, with that launch index and id.
         """
@@ -183,7 +183,7 @@ class InstanceStore:
         """Return the ids of the instances whose last words are kept."""
         return frozenset(map(InstanceId, tx.execute(select(consoles.c.instance_id)).scalars()))
 
-    def forget_old(self, tx: Transaction) -> list[InstanceId]:
+    def forget_old(self, tx: Transaction) -> Sequence[InstanceId]:
         """Delete what was terminated longer ago than it stays visible, and return the ids."""
         old = select(instances.c.id).where(
             instances.c.state == _S.TERMINATED,

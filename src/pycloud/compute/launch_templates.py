@@ -122,7 +122,7 @@ class LaunchTemplates:
 
     def versions(
         self, id: LaunchTemplateId, *, account: AccountId = ADMIN_ACCOUNT
-    ) -> list[TemplateVersion]:
+    ) -> Sequence[TemplateVersion]:
         """Return all versions of a template in their order. Raises `NotFound`."""
         query = select(launch_template_versions).where(launch_template_versions.c.template_id == id)
         with self.state.reading() as tx:

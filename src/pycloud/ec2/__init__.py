@@ -2,3 +2,7 @@
 
 Translation only: what an action means is decided by the cloud and its stores.
 """
+
+from __future__ import annotations
+
+from pycloud.ec2.app import EC2App as EC2App

@@ -93,10 +93,13 @@ def associate_address(
         found = _find(call, allocation_id, public_ip)
         [one] = call.cloud.describe_instances([instance], account=call.account)
         if one.address is None:
-            raise AWSError("IncorrectInstanceState", f"{one.id} is {one.state}: it has no interface")
+            raise AWSError(
+                "IncorrectInstanceState", f"{one.id} is {one.state}: it has no interface"
+            )
         if private_ip_address not in (None, str(one.address)):
             raise AWSError(
-                "InvalidParameterValue", f"{one.id} has the address {one.address}, not {private_ip_address}"
+                "InvalidParameterValue",
+                f"{one.id} has the address {one.address}, not {private_ip_address}",
             )
         by_name = allocation_id is None
         reassociate = by_name if allow_reassociation is None else allow_reassociation
@@ -179,9 +182,7 @@ def _instance(call: Call, instance_id: str | None, interface_id: str | None) -> 
     return check_instance_ids([instance_id])[0]
 
 
-def _described(
-    call: Call, one: ElasticAddress, tags: Mapping[str, str] | None
-) -> dict[str, Any]:
+def _described(call: Call, one: ElasticAddress, tags: Mapping[str, str] | None) -> dict[str, Any]:
     described: dict[str, Any] = {
         "PublicIp": str(one.address),
         "AllocationId": one.id,

@@ -7,11 +7,11 @@ from typing import Any
 
 from pycloud.aws.errors import AWSError
 from pycloud.ec2.call import Call
-from pycloud.ec2.filters import Item
+from pycloud.ec2.filters import SomeItem
 from pycloud.state.transaction import Transaction
 
 
-def picked(items: Sequence[Item], key: str, wanted: Sequence[str], code: str) -> list[Item]:
+def picked(items: Sequence[SomeItem], key: str, wanted: Sequence[str], code: str) -> list[SomeItem]:
     """Return the items whose `key` is wanted; all, if nothing is. Raises `AWSError` with `code`
     for what there is not.
     """

@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any, Final
 from uuid import uuid4
 
 from pycloud import limits
-from pycloud.aws.actions import Action
+from pycloud.aws.actions import Action, ErrorCodes
 from pycloud.aws.callers import Caller, Keys
 from pycloud.aws.documents import answer_document, error_document
 from pycloud.aws.errors import AWSError
 from pycloud.aws.models import service_model
 from pycloud.aws.parameters import Tree, pairs_of, tree_of
-from pycloud.aws.web import WebRequest, read_request
 from pycloud.aws.signed import caller_of
+from pycloud.aws.web import WebRequest, read_request
+from pycloud.clock import Clock, SystemClock
 from pycloud.cloud import CloudController
 from pycloud.ec2.actions import ACTIONS
 from pycloud.ec2.call import Call
@@ -56,8 +58,8 @@ StartResponse = Callable[..., Any]
 class EC2App:
     """The cloud as a WSGI callable, at whatever path it is mounted.
 
-    `keys` know the access keys; by default the cloud's own `identity` does. Raises `InvalidValue`
-    if botocore is missing, or there are no keys.
+    `keys` know the access keys; by default the cloud's own `identity` does. `clock` tells whether a
+    signature is too old. Raises `InvalidValue` if botocore is missing, or there are no keys.
 
     >>> import pycloud
     >>> from pycloud.aws.callers import FixedKeys
@@ -72,9 +74,12 @@ class EC2App:
     ['cluster01']
     """
 
-    def __init__(self, cloud: CloudController, *, keys: Keys | None = None) -> None:
+    def __init__(
+        self, cloud: CloudController, *, keys: Keys | None = None, clock: Clock | None = None
+    ) -> None:
         self.cloud = cloud
-        found = keys or cloud.identity
+        self._clock = clock or SystemClock()
+        found = keys
         if found is None:
             raise InvalidValue(
                 "EC2App needs access keys: give keys=, or assemble the cloud with identity="
@@ -88,7 +93,7 @@ class EC2App:
     ) -> Iterable[bytes]:
         """Answer one request."""
         began = time.perf_counter()
-        request = _Request(self.cloud, self._keys, environ)
+        request = _Request(self.cloud, self._keys, self._clock.now(), environ)
         status, body = request.answer()
         _log.info(
             "%s %s by %s: %s in %.1f ms",
@@ -112,13 +117,16 @@ class EC2App:
 class _Request:
     """One request on its way to an answer; remembers how far it came, for the log."""
 
-    def __init__(self, cloud: CloudController, keys: Keys, environ: Mapping[str, Any]) -> None:
+    def __init__(
+        self, cloud: CloudController, keys: Keys, now: datetime, environ: Mapping[str, Any]
+    ) -> None:
         self.id = str(uuid4())
         self.action = ""
         self.caller: Caller | None = None
         self.outcome = "ok"
         self._cloud = cloud
         self._keys = keys
+        self._now = now
         self._environ = environ
         self._service = "ec2"
 
@@ -142,7 +150,7 @@ class _Request:
             raise AWSError("MethodNotAllowed", f"The method is GET or POST, not {request.method}")
         pairs = pairs_of(request.query.encode("latin-1"))
         form = pairs_of(request.body) if request.method == "POST" else []
-        self.caller = caller_of(request, form, self._keys, self._cloud.state.clock.now())
+        self.caller = caller_of(request, pairs, form, self._keys, self._now)
         tree = tree_of([*pairs, *form])
         version = _value(tree, "Version")
         self._service = _SERVICES.get(version, "ec2")
@@ -172,7 +180,7 @@ class _Request:
         )
 
     @property
-    def _codes(self) -> Mapping[type[Exception], str]:
+    def _codes(self) -> ErrorCodes:
         action = ACTIONS.get((self._service, self.action))
         return {} if action is None else action.codes
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from pycloud.aws.actions import ErrorCodes
 from pycloud.aws.errors import AWSError
 from pycloud.errors import (
     Duplicate,
@@ -15,6 +16,7 @@ from pycloud.errors import (
     NoRoom,
     NotFound,
     NotOwner,
+    Protected,
     PyCloudError,
     StateBusy,
     WrongState,
@@ -53,12 +55,13 @@ _BY_KIND: Final[Mapping[type[PyCloudError], str]] = {
     NoAddress: "InsufficientFreeAddressesInSubnet",
     NoRoom: "InsufficientInstanceCapacity",
     NotOwner: "AuthFailure",
+    Protected: "OperationNotPermitted",
     StateBusy: "Unavailable",
     WrongState: "IncorrectState",
 }
 
 
-def error_of(error: PyCloudError, codes: Mapping[type[Exception], str]) -> AWSError:
+def error_of(error: PyCloudError, codes: ErrorCodes) -> AWSError:
     """Return the refusal that AWS has for `error`; `codes` are the action's own."""
     for kind in type(error).__mro__:
         if kind in codes:

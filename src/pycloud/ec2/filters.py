@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pycloud import limits
 from pycloud.aws.errors import AWSError
@@ -21,11 +21,14 @@ Filter = Mapping[str, Any]
 """One of a request: `Name`, `Values`."""
 Item = Mapping[str, Any]
 """One of the things described, as in the answer."""
+SomeItem = TypeVar("SomeItem", bound=Item)
 
 _PATTERN = re.compile(r"\\(.)|(\*)|(\?)|([^\\*?]+|\\$)", re.DOTALL)
 
 
-def chosen(items: Iterable[Item], filters: Sequence[Filter] | None, members: Members) -> list[Item]:
+def chosen(
+    items: Iterable[SomeItem], filters: Sequence[Filter] | None, members: Members
+) -> list[SomeItem]:
     """Return the items for which all filters hold. Raises `AWSError` for a filter that there is
     not.
     """

@@ -9,7 +9,7 @@ from typing import Any
 from pycloud.aws.actions import Actions, Answer
 from pycloud.aws.errors import AWSError
 from pycloud.aws.reader import decoded
-from pycloud.compute.records import Instance
+from pycloud.compute.records import HttpEndpoint, HttpTokens, Instance
 from pycloud.ec2.call import Call
 from pycloud.ec2.images import ROOT_DEVICE
 from pycloud.ec2.instances import check_instance_ids, metadata_options
@@ -158,17 +158,16 @@ def modify_instance_metadata_options(
     call: Call,
     *,
     instance_id: str,
-    http_tokens: str | None = None,
+    http_tokens: HttpTokens | None = None,
     http_put_response_hop_limit: int | None = None,
-    http_endpoint: str = "enabled",
+    http_endpoint: HttpEndpoint | None = None,
 ) -> Answer:
     """At once, also for a guest that runs."""
-    if http_endpoint != "enabled":
-        raise AWSError("UnsupportedOperation", "The metadata service can't be switched off")
     one = call.cloud.modify_instance(
         _instance(call, instance_id).id,
         http_tokens=http_tokens,
         http_hop_limit=http_put_response_hop_limit,
+        http_endpoint=http_endpoint,
         account=call.account,
     )
     return {"InstanceId": one.id, "InstanceMetadataOptions": metadata_options(one)}

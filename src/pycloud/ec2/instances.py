@@ -266,7 +266,7 @@ def metadata_options(one: Instance) -> dict[str, Any]:
         "State": "applied",
         "HttpTokens": one.http_tokens,
         "HttpPutResponseHopLimit": one.http_hop_limit,
-        "HttpEndpoint": "enabled",
+        "HttpEndpoint": one.http_endpoint,
         "HttpProtocolIpv6": "disabled",
         "InstanceMetadataTags": "disabled",
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from pycloud.aws.actions import Actions, Answer
 from pycloud.aws.errors import AWSError
+from pycloud.compute.keymaterial import KeyKind
 from pycloud.compute.records import KeyPair
 from pycloud.ec2.answers import picked, put_tags, tag_set, tags_for
 from pycloud.ec2.call import Call, check_ids
@@ -40,7 +41,7 @@ def create_key_pair(
             "The parameter KeyFormat is supported with the value pem; convert with puttygen",
         )
     tags = tags_for("key-pair", tag_specifications)
-    kind = "rsa" if key_type == "rsa" else "ed25519"
+    kind: KeyKind = "rsa" if key_type == "rsa" else "ed25519"
     with call.cloud.state.transaction() as tx:
         created = call.cloud.keypairs.create(key_name, kind=kind, account=call.account)
         put_tags(call, tx, created.key_pair.id, tags)

@@ -97,9 +97,7 @@ def create_launch_template_version(
     return {"LaunchTemplateVersion": _version(call, template, made)}
 
 
-@actions.action(
-    "DescribeLaunchTemplates", harmless={"IncludeManagedResources": _NO_MANAGED}
-)
+@actions.action("DescribeLaunchTemplates", harmless={"IncludeManagedResources": _NO_MANAGED})
 def describe_launch_templates(
     call: Call,
     *,
@@ -249,9 +247,7 @@ def _find(call: Call, id_: str | None, name: str | None) -> LaunchTemplate:
     if id_ is not None:
         check_ids([id_], ["lt"], "InvalidLaunchTemplateId.Malformed")
         with call.cloud.state.reading() as tx:
-            return call.cloud.launch_templates.find(
-                tx, LaunchTemplateId(id_), account=call.account
-            )
+            return call.cloud.launch_templates.find(tx, LaunchTemplateId(id_), account=call.account)
     for template in call.cloud.launch_templates.list(account=call.account):
         if template.name == name:
             return template
@@ -268,9 +264,7 @@ def _versions(
     if not names:
         return store.versions(template.id, account=call.account)
     with call.cloud.state.reading() as tx:
-        found = {
-            one.version: one for one in (store.version(tx, template, name) for name in names)
-        }
+        found = {one.version: one for one in (store.version(tx, template, name) for name in names)}
     return [found[number] for number in sorted(found)]
 
 
@@ -288,9 +282,7 @@ def _tags(call: Call, template: LaunchTemplate) -> Mapping[str, str]:
         return call.cloud.tags.of(tx, [template.id]).get(template.id, {})
 
 
-def _described(
-    call: Call, one: LaunchTemplate, tags: Mapping[str, str] | None
-) -> dict[str, Any]:
+def _described(call: Call, one: LaunchTemplate, tags: Mapping[str, str] | None) -> dict[str, Any]:
     return {
         "LaunchTemplateId": one.id,
         "LaunchTemplateName": one.name,

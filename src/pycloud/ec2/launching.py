@@ -17,8 +17,8 @@ from pycloud.ec2.launch_templates import template_data
 from pycloud.ec2.security_groups import group_ids
 from pycloud.ec2.taken import EC2
 from pycloud.ec2.vpcs import zone_of_subnet
-from pycloud.errors import InvalidValue
-from pycloud.ids import ImageId
+from pycloud.errors import Duplicate, InvalidValue
+from pycloud.ids import ImageId, SecurityGroupId
 
 actions = Actions("ec2", EC2)
 
@@ -27,6 +27,7 @@ _DEFAULT_TYPE = "m1.small"
 
 @actions.action(
     "RunInstances",
+    codes={Duplicate: "IdempotentParameterMismatch"},
     harmless={
         "AdditionalInfo": "AWS itself reserves it",
         "CreditSpecification": "no type here has CPU credits",
@@ -98,8 +99,6 @@ def _launch(call: Call, asked: Mapping[str, Any], subnet_id: str | None) -> dict
     interface = _interface(asked, subnet_id)
     subnet = subnet_id or interface.get("SubnetId")
     options = asked.get("MetadataOptions") or {}
-    if options.get("HttpEndpoint", "enabled") != "enabled":
-        raise AWSError("UnsupportedOperation", "The metadata service can't be switched off")
     return {
         "image": ImageId(image_id),
         "type": asked.get("InstanceType", _DEFAULT_TYPE),
@@ -112,6 +111,7 @@ def _launch(call: Call, asked: Mapping[str, Any], subnet_id: str | None) -> dict
         "shutdown_behaviour": asked.get("InstanceInitiatedShutdownBehavior", "stop"),
         "http_tokens": options.get("HttpTokens", "optional"),
         "http_hop_limit": options.get("HttpPutResponseHopLimit", 1),
+        "http_endpoint": options.get("HttpEndpoint", "enabled"),
         # Volumes and interfaces are not tagged here: there is nothing of theirs to tag.
         "tags": tags_for("instance", asked.get("TagSpecifications"), "volume", "network-interface"),
     }
@@ -148,7 +148,9 @@ def _interface(asked: Mapping[str, Any], subnet_id: str | None) -> Mapping[str, 
     return only
 
 
-def _groups(call: Call, asked: Mapping[str, Any], interface: Mapping[str, Any]) -> list[str] | None:
+def _groups(
+    call: Call, asked: Mapping[str, Any], interface: Mapping[str, Any]
+) -> list[SecurityGroupId] | None:
     ids = [*(asked.get("SecurityGroupIds") or ()), *(interface.get("Groups") or ())]
     return group_ids(call, ids, asked.get("SecurityGroups") or ()) or None
 

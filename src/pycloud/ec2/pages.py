@@ -11,20 +11,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycloud.aws.errors import AWSError
-from pycloud.ec2.filters import Item
+from pycloud.ec2.filters import SomeItem
 
 Place = tuple[str | int, ...]
 
 
 def page(
-    items: Sequence[Item],
+    items: Sequence[SomeItem],
     key: str,
     max_results: int | None,
     next_token: str | None,
     *,
     least: int = 5,
     most: int = 1000,
-) -> tuple[list[Item], str | None]:
+) -> tuple[list[SomeItem], str | None]:
     """Return the items of one page in the order of their `key`, and the token of the next one, if
     there is one. Raises `AWSError`.
     """

@@ -150,9 +150,7 @@ def describe_security_group_rules(
     return {"SecurityGroupRules": shown, "NextToken": token}
 
 
-@actions.action(
-    "AuthorizeSecurityGroupIngress", codes=_RULE_CODES, harmless=_RULES_UNTAGGED
-)
+@actions.action("AuthorizeSecurityGroupIngress", codes=_RULE_CODES, harmless=_RULES_UNTAGGED)
 def authorize_security_group_ingress(
     call: Call,
     *,
@@ -432,7 +430,7 @@ def _permissions(group: SecurityGroup, rules: Sequence[StoredRule]) -> list[dict
     for stored in rules:
         rule = stored.rule
         what = (rule.protocol, rule.from_port, rule.to_port)
-        empty = {
+        empty: dict[str, Any] = {
             "IpProtocol": rule.protocol,
             "FromPort": rule.from_port,
             "ToPort": rule.to_port,

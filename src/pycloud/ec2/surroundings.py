@@ -37,9 +37,7 @@ class Surroundings:
             groups=cloud.groups.of(tx, ids),
             elastic={} if cloud.elastic is None else cloud.elastic.of(tx, ids),
             vpcs=cloud.vpcs.of(tx, {one.account for one in found}),
-            client_tokens=cloud.instances.client_tokens(
-                tx, {one.reservation_id for one in found}
-            ),
+            client_tokens=cloud.instances.client_tokens(tx, {one.reservation_id for one in found}),
         )
 
     def groups_of(self, one: Instance) -> list[dict[str, str]]:

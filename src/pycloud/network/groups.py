@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import attrs
@@ -32,7 +34,7 @@ _OF = (
     select(instance_groups.c.instance_id, security_groups)
     .join_from(instance_groups, security_groups)
     .where(instance_groups.c.instance_id.in_(bindparam("holders", expanding=True)))
-    .order_by(security_groups.c.name)
+    .order_by(instance_groups.c.instance_id, security_groups.c.name)
 )
 _DETACH = delete(instance_groups).where(instance_groups.c.instance_id == bindparam("holder"))
 
@@ -117,7 +119,7 @@ class SecurityGroups:
 
     # Rules
 
-    def rules(self, ids: Collection[SecurityGroupId]) -> list[StoredRule]:
+    def rules(self, ids: Collection[SecurityGroupId]) -> Sequence[StoredRule]:
         """Return the rules of these groups, in the order of their ids."""
         query = select(security_group_rules).where(security_group_rules.c.group_id.in_(list(ids)))
         with self.state.reading() as tx:
@@ -131,7 +133,7 @@ class SecurityGroups:
         *,
         is_egress: bool = False,
         account: AccountId = ADMIN_ACCOUNT,
-    ) -> list[StoredRule]:
+    ) -> Sequence[StoredRule]:
         """Add rules, all or none. Raises `InvalidValue`, `NotFound`, `Duplicate`,
         `LimitExceeded`.
         """
@@ -159,7 +161,7 @@ class SecurityGroups:
         ids: Sequence[RuleId] = (),
         is_egress: bool = False,
         account: AccountId = ADMIN_ACCOUNT,
-    ) -> list[StoredRule]:
+    ) -> Sequence[StoredRule]:
         """Take rules away, given as they are or by their ids, and return them; all or none.
         Raises `InvalidValue`, `NotFound`.
         """
@@ -247,7 +249,7 @@ class SecurityGroups:
         ids: Sequence[SecurityGroupId] | None,
         *,
         account: AccountId,
-    ) -> list[SecurityGroup]:
+    ) -> Sequence[SecurityGroup]:
         """Let groups (by default the default one) apply to instances that have none yet, as part
         of `tx`. Raises `InvalidValue`, `NotFound`.
         """
@@ -268,13 +270,14 @@ class SecurityGroups:
         """Let no group apply to an instance any more, as part of `tx`."""
         tx.execute(_DETACH, {"holder": holder})
 
-    def of(self, tx: Transaction, holders: Collection[str]) -> dict[str, list[SecurityGroup]]:
+    def of(self, tx: Transaction, holders: Collection[str]) -> dict[str, Sequence[SecurityGroup]]:
         """Return the groups of each instance that has some, by name."""
-        found: dict[str, list[SecurityGroup]] = {}
-        for row in tx.execute(_OF, {"holders": list(holders)}):
-            values = dict(row._mapping)
-            found.setdefault(values.pop("instance_id"), []).append(SecurityGroup(**values))
-        return found
+        rows = [dict(row._mapping) for row in tx.execute(_OF, {"holders": [*holders]})]
+        pairs = [(values.pop("instance_id"), SecurityGroup(**values)) for values in rows]
+        return {
+            holder: [group for _, group in mine]
+            for holder, mine in groupby(pairs, key=itemgetter(0))
+        }
 
     # Behind them
 
@@ -296,7 +299,7 @@ class SecurityGroups:
 
     def _add_rules(
         self, tx: Transaction, id_: SecurityGroupId, rules: Sequence[Rule], is_egress: bool
-    ) -> list[StoredRule]:
+    ) -> Sequence[StoredRule]:
         stored = [StoredRule(RuleId(mint("sgr")), id_, is_egress, rule) for rule in rules]
         for one in stored:
             checked_text("the description of a rule", one.rule.description)
@@ -307,7 +310,7 @@ class SecurityGroups:
         tx.execute(security_group_rules.insert(), rows)
         return stored
 
-    def _of(self, tx: Transaction, id_: SecurityGroupId, is_egress: bool) -> list[StoredRule]:
+    def _of(self, tx: Transaction, id_: SecurityGroupId, is_egress: bool) -> Sequence[StoredRule]:
         query = select(security_group_rules).where(
             security_group_rules.c.group_id == id_, security_group_rules.c.is_egress == is_egress
         )

@@ -17,7 +17,7 @@ def upgrade() -> None:
     _create_templates()
 
 
-def _create(table: str, *columns: sa.Column | sa.Constraint, account: bool = False) -> None:
+def _create(table: str, *columns: sa.schema.SchemaItem, account: bool = False) -> None:
     if account:
         columns = (
             *columns,
@@ -27,7 +27,7 @@ def _create(table: str, *columns: sa.Column | sa.Constraint, account: bool = Fal
     op.create_table(table, *columns)
 
 
-def _text(name: str, length: int, *, nullable: bool = False) -> sa.Column:
+def _text(name: str, length: int, *, nullable: bool = False) -> sa.Column[str]:
     return sa.Column(name, sa.String(length=length), nullable=nullable)
 
 
