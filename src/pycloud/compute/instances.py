@@ -9,12 +9,13 @@ from ipaddress import IPv4Address
 from typing import Any
 
 import attrs
-from sqlalchemy import bindparam, delete, or_, select, tuple_, update
+from sqlalchemy import bindparam, delete, literal, or_, select, tuple_, update
 
 from pycloud import limits
 from pycloud.compute.records import Instance, InstanceState
 from pycloud.errors import NotFound, WrongState
 from pycloud.ids import AccountId, InstanceId, NodeName, ReservationId
+from pycloud.state.columns import Instant
 from pycloud.state.database import Database
 from pycloud.state.schema import consoles, instances, reservations
 from pycloud.state.transaction import Transaction
@@ -116,7 +117,8 @@ class InstanceStore:
         if account is not None:
             query = query.where(instances.c.account == account)
         if after is not None:
-            query = query.where(tuple_(*place) > tuple_(*after))
+            launched_at, index, id_ = after
+            query = query.where(tuple_(*place) > tuple_(literal(launched_at, Instant), index, id_))
         return [_instance(row) for row in tx.execute(query)]
 
     def at(self, tx: Transaction, address: IPv4Address) -> Instance | None:

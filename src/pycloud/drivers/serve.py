@@ -13,7 +13,7 @@ from typing import Any, Self
 from pycloud.errors import Cannot, InvalidValue
 
 _TTL_DEFAULT = 64
-_HEADER_BYTES = 16 * 1024
+_HEADER_BYTES = 64 * 1024
 _TIMEOUT_S = 10
 
 _log = logging.getLogger("pycloud.http")
@@ -25,8 +25,8 @@ class WsgiServer:
     """Serves `app` at `host`:`port` between `start()` and `stop()`, or as a context manager.
 
     Port 0 takes a free one. With `freebind` the address need not exist yet. A client that says
-    nothing for 10 s is cut off. The callable finds `pycloud.set_ttl` in its environment: it sets
-    the hop limit of its answer's packets.
+    nothing for 10 s is cut off, a body of more than `body_bytes` is refused. The callable finds
+    `pycloud.set_ttl` in its environment: it sets the hop limit of its answer's packets.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class WsgiServer:
         *,
         threads: int = 8,
         freebind: bool = False,
+        body_bytes: int = 1024**2,
     ) -> None:
         if not 0 <= port <= 65535:
             raise InvalidValue(f"a port is 0 to 65535, not {port}")
@@ -45,12 +46,15 @@ class WsgiServer:
         self._app = app
         self._threads = threads
         self._freebind = freebind
+        self._body_bytes = body_bytes
         self._server: Any = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
         """Listen, and answer from now on. Raises `Cannot` if the address can't be had."""
-        self._server = _make_server(self._app, self.host, self.port, self._threads, self._freebind)
+        self._server = _make_server(
+            self._app, self.host, self.port, self._threads, self._freebind, self._body_bytes
+        )
         try:
             self._server.prepare()
         except OSError as error:
@@ -82,7 +86,9 @@ class WsgiServer:
         self._server.serve()
 
 
-def _make_server(app: WsgiApp, host: str, port: int, threads: int, freebind: bool) -> Any:
+def _make_server(
+    app: WsgiApp, host: str, port: int, threads: int, freebind: bool, body_bytes: int
+) -> Any:
     try:
         from cheroot import wsgi
     except ImportError as error:
@@ -120,6 +126,6 @@ def _make_server(app: WsgiApp, host: str, port: int, threads: int, freebind: boo
     )
     server.gateway = Gateway
     server.max_request_header_size = _HEADER_BYTES
-    server.max_request_body_size = _HEADER_BYTES
+    server.max_request_body_size = body_bytes
     server.nodelay = True
     return server

@@ -1,0 +1,115 @@
+"""A simulated cloud behind the EC2 adapter, with the keys of two accounts, over real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.validate import ParamValidator
+
+from pycloud.aws.actions import Action, Answer
+from pycloud.aws.callers import Caller, Credential
+from pycloud.aws.models import service_model
+from pycloud.drivers.serve import WsgiServer
+from pycloud.ec2 import EC2App
+from pycloud.ids import ADMIN_ACCOUNT, AccountId
+from pycloud.network.addresses import IPPool
+from pycloud.network.elastic import ElasticAddresses
+from pycloud.state.schema import accounts
+from pycloud.testing.world import SimWorld
+
+STRANGER = AccountId("111122223333")
+_NO_RETRIES = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
+
+
+@attrs.frozen
+class Served:
+    """A cloud, and where it answers."""
+
+    world: SimWorld
+    app: EC2App
+    url: str
+
+    def client(self, service: str = "ec2", account: AccountId = ADMIN_ACCOUNT) -> Any:
+        """Return boto3's client of an account."""
+        return boto3.client(service, **self.options(account))
+
+    def options(self, account: AccountId = ADMIN_ACCOUNT) -> dict[str, Any]:
+        """Return how boto3 finds this cloud."""
+        return {
+            "endpoint_url": self.url,
+            "region_name": "pycloud",
+            "aws_access_key_id": f"AKIA{account}",
+            "aws_secret_access_key": "secret",
+            "config": _NO_RETRIES,
+        }
+
+
+class AccountKeys:
+    """One key for each account, named after it."""
+
+    def find(self, access_key_id: str, session_token: str | None) -> Credential | None:
+        """Return the credential of `AKIA<account>`."""
+        account = AccountId(access_key_id.removeprefix("AKIA"))
+        if session_token is not None or account not in (ADMIN_ACCOUNT, STRANGER):
+            return None
+        return Credential("secret", Caller(account, f"AIDA{account}", "admin"))
+
+
+@pytest.fixture
+def world() -> Iterator[SimWorld]:
+    with SimWorld(nodes=2, zones=("cluster01", "cluster02")) as world:
+        world.cloud.elastic = ElasticAddresses(
+            world.cloud.state, IPPool(world.cloud.state, "203.0.113.0/28", name="public")
+        )
+        with world.cloud.state.transaction() as tx:
+            tx.execute(accounts.insert().values(id=STRANGER, name="stranger", created_at=tx.now))
+        yield world
+
+
+@pytest.fixture
+def served(world: SimWorld) -> Iterator[Served]:
+    app = EC2App(world.cloud, keys=AccountKeys())
+    with WsgiServer(app, body_bytes=2 * 1024**2) as server:
+        yield Served(world, app, f"http://127.0.0.1:{server.port}")
+
+
+@pytest.fixture
+def ec2(served: Served) -> Any:
+    return served.client()
+
+
+@pytest.fixture
+def stranger(served: Served) -> Any:
+    return served.client(account=STRANGER)
+
+
+@pytest.fixture
+def image(world: SimWorld) -> str:
+    return str(world.images.machine.id)
+
+
+@pytest.fixture(autouse=True)
+def _validated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """See that every answer has what the model requires, of the right types."""
+    write: Callable[[Action, Answer], str] = Action.write
+
+    def write_validated(action: Action, answer: Answer) -> str:
+        shape = service_model(action.service).operation_model(action.name).output_shape
+        if shape is not None:
+            report = ParamValidator().validate(_present(answer or {}), shape)
+            assert not report.has_errors(), f"{action.name}: {report.generate_report()}"
+        return write(action, answer)
+
+    monkeypatch.setattr(Action, "write", write_validated)
+
+
+def _present(value: Any) -> Any:
+    """Members that are None are not written."""
+    if isinstance(value, dict):
+        return {key: _present(inner) for key, inner in value.items() if inner is not None}
+    return [_present(inner) for inner in value] if isinstance(value, list) else value

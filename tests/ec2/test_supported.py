@@ -1,0 +1,54 @@
+"""What is declared as supported is what is carried out."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+import pycloud.ec2
+from pycloud.aws.actions import Action
+from pycloud.aws.models import service_model
+from pycloud.ec2.actions import ACTIONS
+from pycloud.ec2.taken import EC2
+
+_ALL = [pytest.param(action, id=f"{action.service}-{action.name}") for action in ACTIONS.values()]
+_SOURCES = "\n".join(path.read_text() for path in Path(pycloud.ec2.__file__).parent.glob("*.py"))
+
+
+@pytest.mark.parametrize("action", _ALL)
+def test_every_parameter_is_one_of_the_model_and_is_used(action: Action) -> None:
+    assert action.parameters.keys().isdisjoint(action.harmless)
+    body = ast.parse(inspect.getsource(action.handler))
+    loaded = {node.id for node in ast.walk(body) if isinstance(node, ast.Name)}
+    for name in action.parameters.values():
+        assert name in loaded, f"{action.name} takes {name}, and passes it over"
+
+
+@pytest.mark.parametrize("action", _ALL)
+def test_what_is_harmless_is_in_the_model_and_has_a_reason(action: Action) -> None:
+    shape = service_model(action.service).operation_model(action.name).input_shape
+    for member, reason in action.harmless.items():
+        assert member in shape.members
+        assert len(reason) > 10
+
+
+@pytest.mark.parametrize("action", _ALL)
+def test_what_the_model_requires_is_taken(action: Action) -> None:
+    shape = service_model(action.service).operation_model(action.name).input_shape
+    if shape is not None:
+        assert {*shape.required_members} <= {*action.parameters}
+
+
+@pytest.mark.parametrize("name", sorted(EC2.members))
+def test_members_of_structures_are_in_the_model_and_are_read(name: str) -> None:
+    shape = service_model("ec2").shape_for(name)
+    harmless = EC2.harmless.get(name, {})
+    for member in (*EC2.members[name], *harmless):
+        assert member in shape.members
+    assert EC2.members[name].isdisjoint(harmless)
+    for member in EC2.members[name]:
+        read = f'"{member}"' in _SOURCES
+        assert read, f"{name}.{member} is taken, and nothing reads it"
