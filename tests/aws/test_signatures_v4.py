@@ -14,6 +14,7 @@ from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth, SigV4QueryAu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pycloud import limits
 from pycloud.aws.payloads import HashedBody
 from pycloud.aws.requests import EMPTY_SHA256, UNSIGNED, SignatureError, SignedRequest
 from pycloud.aws.services import ServiceName
@@ -399,6 +400,12 @@ def test_host_and_every_amz_header_of_s3_must_be_signed() -> None:
     assert refusal(with_header(ec2_post(), "x-amz-acl", "public-read"), "ec2") == ""
     hostless = s3_get().headers["authorization"].replace("host;", "")
     assert refusal(with_header(s3_get(), "authorization", hostless), "s3") == "AccessDenied"
+
+
+def test_a_credential_is_short() -> None:
+    region = "r" * limits.CREDENTIAL_CHARS
+    request = signed(S3SigV4Auth(CREDENTIALS, "s3", region), "GET", "http://c/b")
+    assert refusal(request, "s3") == "AuthorizationHeaderMalformed"
 
 
 def test_one_form_of_signature_at_a_time() -> None:

@@ -24,6 +24,14 @@ def authenticate(
 
     The body is verified here only if `request.body_sha256` tells of it: otherwise read it through
     `open_payload`. Raises `SignatureError`.
+
+    >>> request = SignedRequest("GET", "/bucket", "", {"host": "cloud"}, "cloud")
+    >>> authenticate(request, {}.get, datetime.now(UTC), service="s3") is None
+    True
+    >>> authenticate(request, {}.get, datetime.now(UTC), service="ec2")
+    Traceback (most recent call last):
+        ...
+    pycloud.aws.requests.SignatureError: the request is not signed
     """
     rules = RULES[service]
     forms = [verify for name, verify in _FORMS if name in _forms_of(request, service)]
