@@ -447,6 +447,12 @@ def test_a_parameter_of_the_signature_stands_once() -> None:
         assert refusal(doubled, "s3"), part
 
 
+def test_a_presigned_request_may_say_of_its_body_in_the_query() -> None:
+    request = presigned("s3", query=f"X-Amz-Content-Sha256={UNSIGNED}")
+    assert check(request, "s3").payload == UNSIGNED
+    assert refusal(presigned("s3", query="X-Amz-Content-Sha256=x"), "s3") == "InvalidArgument"
+
+
 def test_the_word_for_the_payload_is_needed_and_known() -> None:
     request = s3_get()
     headers = {k: v for k, v in request.headers.items() if k != "x-amz-content-sha256"}
