@@ -257,6 +257,15 @@ def test_chunks_in_another_order_are_refused_before_any_is_given() -> None:
     assert refusal(body(second + last, 4)) == "SignatureDoesNotMatch"
 
 
+def test_what_follows_a_refused_chunk_is_refused() -> None:
+    good = b"".join(pieces([b"abcd"]))
+    reader = body(good.replace(b"abcd", b"abcx") + good, 4)
+    for _ in range(2):
+        with pytest.raises(SignatureError) as caught:
+            reader.read(4)
+        assert caught.value.code == "SignatureDoesNotMatch"
+
+
 def test_the_last_bytes_are_held_back_until_the_end_was_verified() -> None:
     first, second, _last = pieces([b"abcd", b"efgh"])
     reader = body(first + second, 8)

@@ -14,6 +14,7 @@ from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth, SigV4QueryAu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pycloud import limits
 from pycloud.aws.payloads import HashedBody
 from pycloud.aws.requests import EMPTY_SHA256, UNSIGNED, SignatureError, SignedRequest
 from pycloud.aws.services import ServiceName
@@ -401,6 +402,12 @@ def test_host_and_every_amz_header_of_s3_must_be_signed() -> None:
     assert refusal(with_header(s3_get(), "authorization", hostless), "s3") == "AccessDenied"
 
 
+def test_a_credential_is_short() -> None:
+    region = "r" * limits.CREDENTIAL_CHARS
+    request = signed(S3SigV4Auth(CREDENTIALS, "s3", region), "GET", "http://c/b")
+    assert refusal(request, "s3") == "AuthorizationHeaderMalformed"
+
+
 def test_one_form_of_signature_at_a_time() -> None:
     both = attrs.evolve(presigned("s3"), headers=s3_get().headers)
     assert refusal(both, "s3") == "InvalidArgument"
@@ -438,6 +445,12 @@ def test_a_parameter_of_the_signature_stands_once() -> None:
     for part in request.query.split("&"):
         doubled = attrs.evolve(request, query=f"{request.query}&{part}")
         assert refusal(doubled, "s3"), part
+
+
+def test_a_presigned_request_may_say_of_its_body_in_the_query() -> None:
+    request = presigned("s3", query=f"X-Amz-Content-Sha256={UNSIGNED}")
+    assert check(request, "s3").payload == UNSIGNED
+    assert refusal(presigned("s3", query="X-Amz-Content-Sha256=x"), "s3") == "InvalidArgument"
 
 
 def test_the_word_for_the_payload_is_needed_and_known() -> None:

@@ -137,8 +137,6 @@ class ChunkedBody:
 
     def _end(self) -> None:
         """Read the final empty chunk and what follows it."""
-        if self._chunk_left:
-            raise _incomplete("it is longer than x-amz-decoded-content-length says")
         size, signature = self._read_line()
         if size:
             raise _incomplete("it is longer than x-amz-decoded-content-length says")

@@ -42,24 +42,14 @@ class HashedBody:
         self._expected = sha256.lower()
         self._hash = hashlib.sha256()
         self._missing = length_bytes
-        self._refusal: SignatureError | None = None
         self._ended = False
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to `size` bytes, none at the end; all that are left if it is negative.
-        Raises `SignatureError`, and the same one ever after.
+        Raises `SignatureError`.
         """
         if size < 0:
             return b"".join(iter(lambda: self.read(64 * 1024), b""))
-        if self._refusal is not None:
-            raise self._refusal
-        try:
-            return self._read(size)
-        except SignatureError as refusal:
-            self._refusal = refusal
-            raise
-
-    def _read(self, size: int) -> bytes:
         wanted = min(size, self._missing)
         found = self._stream.read(wanted) if wanted else b""
         if wanted and not found:

@@ -14,6 +14,9 @@ from pycloud.aws.payloads import check_payload
 from pycloud.aws.requests import Authenticated, SecretOf, SignatureError, SignedRequest
 from pycloud.aws.services import RULES, ServiceName, SigningRules
 
+_V4_NAMES = (b"X-Amz-Algorithm", b"X-Amz-Credential", b"X-Amz-Signature")
+_V2_NAMES = (b"AWSAccessKeyId", b"Signature")
+
 Verify = Callable[[SignedRequest, SigningRules, SecretOf, datetime], Authenticated]
 
 
@@ -24,9 +27,18 @@ def authenticate(
 
     The body is verified here only if `request.body_sha256` tells of it: otherwise read it through
     `open_payload`. Raises `SignatureError`.
+
+    >>> from datetime import UTC, datetime
+    >>> request = SignedRequest("GET", "/bucket", "", {"host": "cloud"}, "cloud")
+    >>> authenticate(request, {}.get, datetime.now(UTC), service="s3") is None
+    True
+    >>> authenticate(request, {}.get, datetime.now(UTC), service="ec2")
+    Traceback (most recent call last):
+        ...
+    pycloud.aws.requests.SignatureError: the request is not signed
     """
     rules = RULES[service]
-    forms = [verify for name, verify in _FORMS if name in _forms_of(request, service)]
+    forms = _forms_of(request, service)
     if len(forms) > 1:
         raise SignatureError(
             rules.two_forms,
@@ -42,34 +54,27 @@ def authenticate(
     raise SignatureError("MissingAuthenticationToken", "the request is not signed")
 
 
-_FORMS: tuple[tuple[str, Verify], ...] = (
-    ("header-v4", signatures_v4.verify_header),
-    ("header-v2", signatures_v2.verify_s3_header),
-    ("header-other", signatures_v4.refuse_header),
-    ("query-v4", signatures_v4.verify_query),
-    ("query-v2-ec2", signatures_v2.verify_ec2),
-    ("query-v2-s3", signatures_v2.verify_s3_query),
-)
-
-
-def _forms_of(request: SignedRequest, service: ServiceName) -> set[str]:
-    forms = set()
-    header = request.headers.get("authorization")
-    if header is not None:
-        forms.add(_form_of_header(header, service))
+def _forms_of(request: SignedRequest, service: ServiceName) -> list[Verify]:
+    """Return how to verify each of the ways in which the request is signed."""
     names = {canonical.decoded(name) for name, _ in canonical.raw_pairs(request.query)}
-    if names & {b"X-Amz-Algorithm", b"X-Amz-Credential", b"X-Amz-Signature"}:
-        forms.add("query-v4")
-    names |= (
-        {name.encode("utf-8", "replace") for name, _ in request.form} if service == "ec2" else set()
-    )
-    if names & {b"AWSAccessKeyId", b"Signature"}:
-        forms.add(f"query-v2-{service}")
+    forms: list[Verify] = []
+    if "authorization" in request.headers:
+        forms.append(_form_of_header(request.headers["authorization"], service))
+    if not names.isdisjoint(_V4_NAMES):
+        forms.append(signatures_v4.verify_query)
+    if service == "s3" and not names.isdisjoint(_V2_NAMES):
+        forms.append(signatures_v2.verify_s3_query)
+    if service == "ec2":
+        names.update(canonical.as_utf8(name) for name, _ in request.form)
+        if not names.isdisjoint(_V2_NAMES):
+            forms.append(signatures_v2.verify_ec2)
     return forms
 
 
-def _form_of_header(header: str, service: ServiceName) -> str:
+def _form_of_header(header: str, service: ServiceName) -> Verify:
     scheme = header.split(" ", 1)[0]
-    if scheme == "AWS4-HMAC-SHA256":
-        return "header-v4"
-    return "header-v2" if scheme == "AWS" and service == "s3" else "header-other"
+    if scheme == signatures_v4.ALGORITHM:
+        return signatures_v4.verify_header
+    if scheme == "AWS" and service == "s3":
+        return signatures_v2.verify_s3_header
+    return signatures_v4.refuse_header

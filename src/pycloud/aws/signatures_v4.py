@@ -96,14 +96,7 @@ def verify_query(
         signature=fields["Signature"],
         query=[pair for pair in pairs if canonical.decoded(pair[0]) != b"X-Amz-Signature"],
     )
-    if rules.signs_body:
-        return _verify(request, rules, secret_of, claim, _body_digest(request), code)
-    in_query = [
-        canonical.decoded(value).decode("latin-1")
-        for name, value in pairs
-        if canonical.decoded(name) == b"X-Amz-Content-Sha256"
-    ]
-    payload = declared_payload(request.headers, in_query[0] if in_query else UNSIGNED)
+    payload = _body_digest(request) if rules.signs_body else _presigned_payload(request, pairs)
     return _verify(request, rules, secret_of, claim, payload, code)
 
 
@@ -197,6 +190,12 @@ def _header_fields(header: str, code: str) -> dict[str, str]:
             code, "the Authorization header has one each of Credential, SignedHeaders, Signature"
         )
     return fields
+
+
+def _presigned_payload(request: SignedRequest, pairs: Sequence[canonical.Pair]) -> str:
+    """Return what the header, or else the query, says of the body: mostly neither does."""
+    found = (canonical.decoded(value) for name, value in pairs if name == b"X-Amz-Content-Sha256")
+    return declared_payload(request.headers, next(found, UNSIGNED.encode()).decode("latin-1"))
 
 
 def _query_fields(query: str, code: str) -> dict[str, str]:
