@@ -91,12 +91,27 @@ if TYPE_CHECKING:
     from pycloud.errors import StateError as StateError
     from pycloud.errors import TryLater as TryLater
     from pycloud.errors import WrongState as WrongState
+    from pycloud.identity.access_keys import AccessKey as AccessKey
+    from pycloud.identity.access_keys import AccessKeyStore as AccessKeyStore
+    from pycloud.identity.access_keys import FoundKey as FoundKey
     from pycloud.identity.accounts import Account as Account
+    from pycloud.identity.accounts import AccountStore as AccountStore
+    from pycloud.identity.certificates import Certificate as Certificate
+    from pycloud.identity.certificates import CertificateStore as CertificateStore
+    from pycloud.identity.credentials import Endpoints as Endpoints
+    from pycloud.identity.identity import Identity as Identity
+    from pycloud.identity.sealing import Seal as Seal
+    from pycloud.identity.sessions import Session as Session
+    from pycloud.identity.sessions import Sessions as Sessions
+    from pycloud.identity.users import User as User
+    from pycloud.identity.users import UserStore as UserStore
     from pycloud.ids import ADMIN_ACCOUNT as ADMIN_ACCOUNT
+    from pycloud.ids import AccessKeyId as AccessKeyId
     from pycloud.ids import AccountId as AccountId
     from pycloud.ids import AllocationId as AllocationId
     from pycloud.ids import AssociationId as AssociationId
     from pycloud.ids import BlobId as BlobId
+    from pycloud.ids import CertificateId as CertificateId
     from pycloud.ids import DiskId as DiskId
     from pycloud.ids import GroupId as GroupId
     from pycloud.ids import ImageId as ImageId
@@ -108,6 +123,7 @@ if TYPE_CHECKING:
     from pycloud.ids import RuleId as RuleId
     from pycloud.ids import SecurityGroupId as SecurityGroupId
     from pycloud.ids import SubnetId as SubnetId
+    from pycloud.ids import UserId as UserId
     from pycloud.ids import VpcId as VpcId
     from pycloud.metadata import InstanceMetadata as InstanceMetadata
     from pycloud.metadata import MetadataApp as MetadataApp
@@ -225,13 +241,38 @@ _WHERE = {
             "TryLater",
             "WrongState",
         ),
-        "identity.accounts": ("Account",),
+        "identity.access_keys": (
+            "AccessKey",
+            "AccessKeyStore",
+            "FoundKey",
+        ),
+        "identity.accounts": (
+            "Account",
+            "AccountStore",
+        ),
+        "identity.certificates": (
+            "Certificate",
+            "CertificateStore",
+        ),
+        "identity.credentials": ("Endpoints",),
+        "identity.identity": ("Identity",),
+        "identity.sealing": ("Seal",),
+        "identity.sessions": (
+            "Session",
+            "Sessions",
+        ),
+        "identity.users": (
+            "User",
+            "UserStore",
+        ),
         "ids": (
+            "AccessKeyId",
             "AccountId",
             "ADMIN_ACCOUNT",
             "AllocationId",
             "AssociationId",
             "BlobId",
+            "CertificateId",
             "DiskId",
             "GroupId",
             "ImageId",
@@ -243,6 +284,7 @@ _WHERE = {
             "RuleId",
             "SecurityGroupId",
             "SubnetId",
+            "UserId",
             "VpcId",
         ),
         "metadata": (
@@ -291,8 +333,12 @@ __all__ = [
     "ADMIN_ACCOUNT",
     "DEFAULT_TYPES",
     "VPC",
+    "AccessKey",
+    "AccessKeyId",
+    "AccessKeyStore",
     "Account",
     "AccountId",
+    "AccountStore",
     "AllocationId",
     "AssociationId",
     "BlobId",
@@ -301,6 +347,9 @@ __all__ = [
     "BucketStore",
     "Cannot",
     "Capacity",
+    "Certificate",
+    "CertificateId",
+    "CertificateStore",
     "Clock",
     "CloudController",
     "ClusterScheduler",
@@ -313,10 +362,12 @@ __all__ = [
     "Duplicate",
     "ElasticAddress",
     "ElasticAddresses",
+    "Endpoints",
     "Explanation",
     "Fabric",
     "FoundDomain",
     "FoundHost",
+    "FoundKey",
     "Greedy",
     "GroupId",
     "GroupStrategy",
@@ -324,6 +375,7 @@ __all__ = [
     "GuestReport",
     "Hypervisor",
     "IPPool",
+    "Identity",
     "Image",
     "ImageId",
     "ImageKind",
@@ -377,9 +429,12 @@ __all__ = [
     "RuleId",
     "SQLiteState",
     "SchemaTooNew",
+    "Seal",
     "SecurityGroup",
     "SecurityGroupId",
     "SecurityGroups",
+    "Session",
+    "Sessions",
     "Spread",
     "StateBusy",
     "StateError",
@@ -391,6 +446,9 @@ __all__ = [
     "TagStore",
     "TemplateVersion",
     "TryLater",
+    "User",
+    "UserId",
+    "UserStore",
     "VPCStore",
     "VpcId",
     "Wire",

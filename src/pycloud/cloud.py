@@ -40,6 +40,7 @@ from pycloud.compute.scheduler import Capacity, ClusterScheduler
 from pycloud.compute.types import InstanceType, InstanceTypes
 from pycloud.errors import DriverError, Duplicate, InvalidValue, Protected, WrongState
 from pycloud.identity.accounts import get_account
+from pycloud.identity.identity import Identity
 from pycloud.ids import (
     ADMIN_ACCOUNT,
     AccountId,
@@ -100,6 +101,7 @@ class CloudController:
         keypairs: KeyPairStore | None = None,
         types: InstanceTypes | None = None,
         elastic: ElasticAddresses | None = None,
+        identity: Identity | None = None,
         region: str = "pycloud",
         domain: str = "pycloud.internal",
         background: bool = True,
@@ -113,6 +115,7 @@ class CloudController:
         self.keypairs = keypairs or KeyPairStore(state)
         self.types = types or InstanceTypes(state)
         self.elastic = elastic
+        self.identity = identity
         self.vpcs = VPCStore(state, addresses.network)
         self.groups = SecurityGroups(state, self.vpcs)
         self.launch_templates = LaunchTemplates(state)
@@ -441,6 +444,14 @@ class CloudController:
         """
         kind = self.types.get(type)
         return self.scheduler.explain(kind, placement or Placement(), count=count, account=account)
+
+    def credentials_zip(self, user: str = "admin", *, account: AccountId = ADMIN_ACCOUNT) -> bytes:
+        """Return the archive with which old and new tools find the cloud and are let in. Raises
+        `NotFound`, and `InvalidValue` for a cloud that was assembled without `identity`.
+        """
+        if self.identity is None:
+            raise InvalidValue("the cloud knows no users: assemble it with identity=")
+        return self.identity.credentials_zip(user, account=account, region=self.region)
 
     def metadata(self, address: IPv4Address) -> InstanceMetadata | None:
         """Return what the metadata service tells the guest at `address`; None if there is none."""

@@ -17,6 +17,9 @@ ImageId = NewType("ImageId", str)
 KeyPairId = NewType("KeyPairId", str)
 GroupId = NewType("GroupId", str)
 """Of a placement group."""
+UserId = NewType("UserId", str)
+AccessKeyId = NewType("AccessKeyId", str)
+CertificateId = NewType("CertificateId", str)
 VpcId = NewType("VpcId", str)
 SubnetId = NewType("SubnetId", str)
 SecurityGroupId = NewType("SecurityGroupId", str)
@@ -37,7 +40,16 @@ base).
 ADMIN_ACCOUNT = AccountId("000000000001")
 """The default administrator's account, there from the first migration on."""
 
+_BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
 
 def mint(prefix: str) -> str:
     """Return a new id: `prefix`, a hyphen and 17 random lower-case hexadecimal digits (68 bits)."""
     return f"{prefix}-{secrets.token_hex(9)[:17]}"
+
+
+def mint_key_id(prefix: str, length: int) -> str:
+    """Return a new id of IAM's form: `prefix` and so many random capitals and digits from 2 to 7
+    ("IAM identifiers").
+    """
+    return prefix + "".join(secrets.choice(_BASE32) for _ in range(length))

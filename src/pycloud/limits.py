@@ -11,6 +11,24 @@ NAME_CHARS: Final = 255
 bears it.
 """
 
+ACCESS_KEYS: Final = 2
+"""Of one user: one in use, one that replaces it ("IAM and AWS STS quotas")."""
+
+CERTIFICATES: Final = 2
+"""Signing certificates of one user ("IAM and AWS STS quotas")."""
+
+CERTIFICATE_CHARS: Final = 16 * 1024
+"""Of one certificate ("UploadSigningCertificate", IAM API reference)."""
+
+SESSION_MIN_S: Final = 15 * 60
+"""AWS: temporary credentials last 15 minutes to 36 hours ("GetSessionToken")."""
+
+SESSION_MAX_S: Final = 36 * 60 * 60
+"""See `SESSION_MIN_S`."""
+
+SESSION_DEFAULT_S: Final = 12 * 60 * 60
+"""See `SESSION_MIN_S`."""
+
 USER_DATA_BYTES: Final = 16 * 1024
 """AWS: "User data is limited to 16 KB, in raw form, before it is base64-encoded"."""
 

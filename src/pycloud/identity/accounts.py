@@ -1,18 +1,27 @@
-"""Accounts. For now there is one, the administrator's, made by the first migration."""
+"""`AccountStore`: whom things belong to. The administrator's account is made by the first
+migration.
+"""
 
 from __future__ import annotations
 
+import re
+import secrets
 from datetime import datetime
 
 import attrs
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, delete, select
+from sqlalchemy.exc import IntegrityError
 
-from pycloud.errors import NotFound
-from pycloud.ids import AccountId
-from pycloud.state.schema import accounts
+from pycloud.errors import Duplicate, InUse, InvalidValue, NotFound
+from pycloud.ids import ADMIN_ACCOUNT, AccountId
+from pycloud.state.database import Database
+from pycloud.state.schema import accounts, metadata, users
 from pycloud.state.transaction import Transaction
 
 _BY_ID = select(accounts).where(accounts.c.id == bindparam("account"))
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])")
+ADMIN_USER = "admin"
+"""The user that each account has from its beginning."""
 
 
 @attrs.frozen
@@ -22,6 +31,77 @@ class Account:
     id: AccountId
     name: str
     created_at: datetime
+
+
+class AccountStore:
+    """Accounts by their number of 12 digits, and by name.
+
+    >>> import pycloud
+    >>> with pycloud.SQLiteState("cloud.db") as state:
+    ...     accounts = pycloud.AccountStore(state)
+    ...     research = accounts.create("research")
+    ...     print([account.name for account in accounts.list()], len(research.id))
+    ['admin', 'research'] 12
+    """
+
+    def __init__(self, state: Database) -> None:
+        self.state = state
+
+    def create(self, name: str) -> Account:
+        """Make an account; whoever makes it gives it its user `admin`. Raises `InvalidValue`,
+        `Duplicate`.
+        """
+        if not _NAME.fullmatch(name):
+            raise InvalidValue(
+                f"{name!r} cannot name an account: 3 to 63 lower-case letters, digits and hyphens, "
+                "beginning and ending with a letter or digit"
+            )
+        number = AccountId(f"{secrets.randbelow(9 * 10**11) + 10**11}")
+        try:
+            with self.state.transaction() as tx:
+                account = Account(number, name, tx.now)
+                tx.execute(accounts.insert().values(attrs.asdict(account)))
+                tx.record("account.created", number, name)
+        except IntegrityError:
+            raise Duplicate(f"there is an account {name!r} already") from None
+        return account
+
+    def list(self) -> list[Account]:
+        """Return all accounts, the oldest first."""
+        query = select(accounts).order_by(accounts.c.created_at, accounts.c.id)
+        with self.state.reading() as tx:
+            return [Account(**row._mapping) for row in tx.execute(query)]
+
+    def get(self, name: str) -> Account:
+        """Return the account of that name or number. Raises `NotFound`."""
+        query = select(accounts).where((accounts.c.name == name) | (accounts.c.id == name))
+        with self.state.reading() as tx:
+            row = tx.execute(query).first()
+        if row is None:
+            raise NotFound("account", name)
+        return Account(**row._mapping)
+
+    def delete(self, account: AccountId) -> None:
+        """Delete an account that has nothing any more but its user `admin`. Raises `NotFound`,
+        `InvalidValue` for the administrator's, and `InUse` naming what it still has.
+        """
+        if account == ADMIN_ACCOUNT:
+            raise InvalidValue("the administrator's account can't be deleted")
+        with self.state.transaction() as tx:
+            found = get_account(tx, account)
+            for table in metadata.sorted_tables:
+                if "account" in table.c and table is not users:
+                    self._check_empty(tx, table.name, account)
+            tx.execute(delete(users).where(users.c.account == account))
+            tx.execute(delete(accounts).where(accounts.c.id == account))
+            tx.record("account.deleted", account, found.name)
+
+    def _check_empty(self, tx: Transaction, table: str, account: AccountId) -> None:
+        owned = metadata.tables[table]
+        query = select(owned.c.account).where(owned.c.account == account)
+        if tx.execute(query.limit(1)).first() is not None:
+            what = table.replace("_", " ")
+            raise InUse(f"account {account} still has {what}: delete them first")
 
 
 def get_account(tx: Transaction, account: AccountId) -> Account:

@@ -44,6 +44,56 @@ accounts = Table(
     Column("created_at", Instant, nullable=False),
 )
 
+# identity/users.py
+users = Table(
+    "users",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    _account(),
+    Column("name", String(64), nullable=False),
+    Column("path", String(512), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("account", "name"),
+)
+
+# identity/access_keys.py
+access_keys = Table(
+    "access_keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("user_id", String(32), ForeignKey("users.id"), nullable=False, index=True),
+    Column("is_active", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+# identity/certificates.py
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("user_id", String(32), ForeignKey("users.id"), nullable=False, index=True),
+    Column("pem", Text, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("is_generated", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+cloud_certificate = Table(
+    "cloud_certificate",
+    metadata,
+    Column("id", Integer, primary_key=True),  # there is one
+    Column("pem", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+# identity/identity.py
+endpoints = Table(
+    "endpoints",
+    metadata,
+    Column("service", String(16), primary_key=True),
+    Column("url", Text, nullable=False),
+)
+
 # state/journal.py
 journal = Table(
     "journal",
