@@ -35,6 +35,7 @@ from pycloud.drivers.qcow2 import Qcow2Blocks
 from pycloud.drivers.routed import RoutedFabric
 from pycloud.drivers.serve import WsgiServer
 from pycloud.drivers.sim import sim_node
+from pycloud.ec2 import EC2App
 from pycloud.testing.images import register_sim_images
 
 KEY_NAME = "eucatest"
@@ -42,6 +43,7 @@ METADATA_PORT = 8775
 SSH_LIMIT_S = 240
 RUNNING_LIMIT_S = 120
 NETWORKS = [f"10.{second}.0.0/24" for second in range(11, 31)]
+PUBLIC = "203.0.113.0/24"
 COMMAND = "echo $(hostname) runs $(uname -sr) with $(grep -c ^processor /proc/cpuinfo) core"
 
 screen = Console(highlight=False, soft_wrap=True)
@@ -101,6 +103,20 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--isolated", action="store_true", help="give guests no way out of this host"
     )
+    parser.add_argument(
+        "--ec2-port",
+        "--port",
+        type=int,
+        default=8773,
+        metavar="PORT",
+        help="where the EC2 API is served; default: %(default)s",
+    )
+    parser.add_argument(
+        "--listen",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="the address at which it is served; default: %(default)s, this machine alone",
+    )
     return parser.parse_args(arguments)
 
 
@@ -128,7 +144,26 @@ def _open(options: argparse.Namespace) -> Iterator[Box]:
             box = _simulated(home, options.simulated)
         with _step("opening the cloud"):
             stack.enter_context(box.cloud)
+        _serve_ec2(stack, box, options.listen, options.ec2_port)
         yield box
+
+
+def _serve_ec2(stack: ExitStack, box: Box, address: str, port: int) -> None:
+    """Serve the EC2 API, and say how the AWS command line finds it."""
+    identity = box.cloud.identity
+    assert identity is not None
+    try:
+        server = stack.enter_context(WsgiServer(EC2App(box.cloud), address, port, threads=16))
+    except pycloud.Cannot as taken:
+        screen.print(f"{taken}; the EC2 API is not served (choose another --ec2-port)")
+        return
+    host = "127.0.0.1" if address == "0.0.0.0" else address
+    url = f"http://{host}:{server.port}/"
+    identity.set_endpoint("ec2", url)
+    key_id, secret = identity.usable_key(identity.users.get("admin"))
+    screen.print("the AWS command line finds it after:")
+    screen.print(f"  export AWS_ENDPOINT_URL={url} AWS_DEFAULT_REGION={box.cloud.region}")
+    screen.print(f"  export AWS_ACCESS_KEY_ID={key_id} AWS_SECRET_ACCESS_KEY={secret}")
 
 
 def _real(home: Path, *, outbound: bool) -> Box:
@@ -170,6 +205,11 @@ def _assemble(
         scheduler=pycloud.ClusterScheduler(state, nodes),
         addresses=pycloud.IPPool(state, network),
         images=pycloud.ImageRegistry(state, buckets),
+        identity=pycloud.Identity(state, pycloud.Seal.from_file(home / "seal.key")),
+        # What leads to an elastic address is not led anywhere yet: only simulated guests have them.
+        elastic=pycloud.ElasticAddresses(state, pycloud.IPPool(state, PUBLIC, name="public"))
+        if simulated
+        else None,
     )
     return Box(home, cloud, nodes[0], simulated)
 

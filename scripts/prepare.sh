@@ -15,6 +15,7 @@ guest_packages=(
     cpio dosfstools e2fsprogs fdisk kmod mtools syslinux syslinux-common zstd
 )
 test_packages=(postgresql)
+command -v npm >/dev/null || test_packages+=(nodejs npm)
 command -v busybox >/dev/null || test_packages+=(busybox) # either of the two will do
 
 say() { printf '== %s\n' "$*"; }
@@ -150,6 +151,24 @@ make_venv() {
     quietly "${pip[@]}" -U pip || fail "pip could not be brought up to date" # older pips know no groups
     quietly "${pip[@]}" -e "${root}[${extras#,}]" "${groups[@]}" || fail "pip did not install the Python packages"
     echo "$(venv_digest) $parts" >"$stamp"
+}
+
+# Has the clients that the tests drive: Python's in an environment of their own, JavaScript's in .build.
+make_clients() {
+    local venv=$root/.venv-clients modules=$root/.build/javascript digest
+    digest=$(cat "$root/pyproject.toml" "$root"/tests/clients/{constraints.txt,package.json} | sha256sum)
+    [ "$digest" != "$(cat "$venv/holds" 2>/dev/null)" ] || return 0
+    make_empty_venv
+    say "installing the clients that the tests drive"
+    quietly "$venv/bin/python" -m pip --disable-pip-version-check install -c "$root/tests/clients/constraints.txt" -U pip
+    quietly "$venv/bin/python" -m pip --disable-pip-version-check install \
+        -c "$root/tests/clients/constraints.txt" --group "$root/pyproject.toml:clients" ||
+        fail "pip did not install the clients"
+    mkdir -p "$modules"
+    cp "$root/tests/clients/package.json" "$modules/"
+    (cd "$modules" && quietly npm install --no-audit --no-fund --ignore-scripts --no-package-lock) ||
+        fail "npm did not install the clients"
+    echo "$digest" >"$venv/holds"
 }
 
 hypervisor_answers() {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -58,6 +60,24 @@ class AccountKeys:
         if session_token is not None or account not in (ADMIN_ACCOUNT, STRANGER):
             return None
         return Credential("secret", Caller(account, f"AIDA{account}", "admin"))
+
+
+@contextmanager
+def keep_ticking(world: SimWorld) -> Iterator[None]:
+    """Turn the loop in a thread, as a cloud's own does that is not simulated."""
+    done = threading.Event()
+
+    def turn() -> None:
+        while not done.wait(0.05):
+            world.cloud.tick()
+
+    thread = threading.Thread(target=turn)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 @pytest.fixture

@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import base64
-import threading
-import time
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
 
-from tests.ec2.conftest import Served
+from pycloud.drivers.serve import WsgiServer
+from pycloud.ec2 import EC2App
+from tests.ec2.conftest import AccountKeys, Served, keep_ticking
 
 _SOON = {"Delay": 0.1, "MaxAttempts": 100}
 
 
-def _keep_ticking(served: Served) -> threading.Event:
-    """Turn the loop, as a thread of the cloud's own does elsewhere, until the event is set."""
-    done = threading.Event()
-
-    def turn() -> None:
-        while not done.wait(0.05):
-            served.world.cloud.tick()
-
-    threading.Thread(target=turn, daemon=True).start()
-    return done
-
-
 @pytest.fixture
-def ticking(served: Served) -> Any:
-    done = _keep_ticking(served)
-    yield
-    done.set()
-    time.sleep(0)
+def ticking(served: Served) -> Iterator[None]:
+    with keep_ticking(served.world):
+        yield
 
 
 @pytest.mark.usefixtures("ticking")
@@ -147,10 +134,6 @@ def test_a_filter_does_not_shorten_pages(ec2: Any, image: str) -> None:
 
 
 def test_what_one_process_acknowledged_the_next_one_sees(served: Served, image: str) -> None:
-    from pycloud.drivers.serve import WsgiServer
-    from pycloud.ec2 import EC2App
-    from tests.ec2.conftest import AccountKeys
-
     other = served.world.another_process()
     with other, WsgiServer(EC2App(other, keys=AccountKeys())) as server:
         options = served.options() | {"endpoint_url": f"http://127.0.0.1:{server.port}"}

@@ -19,6 +19,7 @@ _STATUS: Final = {
     "NoSuchEntity": 404,
     "OptInRequired": 403,
     "RequestEntityTooLarge": 413,
+    "ValidationError": 400,
     "SignatureDoesNotMatch": 403,
     "Unavailable": 503,
     "UnauthorizedOperation": 403,

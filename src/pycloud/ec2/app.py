@@ -23,6 +23,7 @@ from pycloud.cloud import CloudController
 from pycloud.ec2.actions import ACTIONS
 from pycloud.ec2.call import Call
 from pycloud.ec2.codes import error_of
+from pycloud.ec2.identity import IdentityKeys
 from pycloud.errors import InvalidValue, PyCloudError
 
 _log = logging.getLogger("pycloud.ec2")
@@ -61,17 +62,11 @@ class EC2App:
     `keys` know the access keys; by default the cloud's own `identity` does. `clock` tells whether a
     signature is too old. Raises `InvalidValue` if botocore is missing, or there are no keys.
 
-    >>> import pycloud
     >>> from pycloud.aws.callers import FixedKeys
     >>> from pycloud.ec2 import EC2App
     >>> from pycloud.testing import SimWorld
     >>> with SimWorld() as world:
     ...     app = EC2App(world.cloud, keys=FixedKeys({"AKIDEXAMPLE": "a secret"}))
-    ...     with WsgiServer(app) as server:
-    ...         client = boto3_client("ec2", server.port, "AKIDEXAMPLE", "a secret")
-    ...         zones = client.describe_availability_zones()["AvailabilityZones"]
-    ...         print([zone["ZoneName"] for zone in zones])
-    ['cluster01']
     """
 
     def __init__(
@@ -79,12 +74,7 @@ class EC2App:
     ) -> None:
         self.cloud = cloud
         self._clock = clock or SystemClock()
-        found = keys
-        if found is None:
-            raise InvalidValue(
-                "EC2App needs access keys: give keys=, or assemble the cloud with identity="
-            )
-        self._keys: Keys = found
+        self._keys: Keys = keys or _own_keys(cloud)
         for service in ("ec2", "sts", "iam"):
             service_model(service)  # so that the first request does not wait for it
 
@@ -112,6 +102,14 @@ class EC2App:
             headers.append(("Allow", "GET, POST"))
         start_response(f"{status} {_phrase(status)}", headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+
+def _own_keys(cloud: CloudController) -> Keys:
+    if cloud.identity is None:
+        raise InvalidValue(
+            "EC2App needs access keys: give keys=, or assemble the cloud with identity="
+        )
+    return IdentityKeys(cloud.identity)
 
 
 class _Request:

@@ -365,8 +365,9 @@ def _changed(
     return [
         {
             "InstanceId": now.id,
-            "PreviousState": state(then.state),
+            # In the model's order: libcloud reads the first name that it finds.
             "CurrentState": state(now.state),
+            "PreviousState": state(then.state),
         }
         for then, now in zip(before, after, strict=True)
     ]

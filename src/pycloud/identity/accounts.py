@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from pycloud.errors import Duplicate, InUse, InvalidValue, NotFound
 from pycloud.ids import ADMIN_ACCOUNT, AccountId
 from pycloud.state.database import Database
-from pycloud.state.schema import accounts, metadata, users
+from pycloud.state.schema import access_keys, accounts, certificates, metadata, users
 from pycloud.state.transaction import Transaction
 
 _BY_ID = select(accounts).where(accounts.c.id == bindparam("account"))
@@ -92,9 +92,22 @@ class AccountStore:
             for table in metadata.sorted_tables:
                 if "account" in table.c and table is not users:
                     self._check_empty(tx, table.name, account)
+            self._check_users(tx, account)
             tx.execute(delete(users).where(users.c.account == account))
             tx.execute(delete(accounts).where(accounts.c.id == account))
             tx.record("account.deleted", account, found.name)
+
+    def _check_users(self, tx: Transaction, account: AccountId) -> None:
+        """Only `admin` may be left, with nothing to prove itself with."""
+        others = select(users.c.name).where(users.c.account == account, users.c.name != ADMIN_USER)
+        name = tx.execute(others.limit(1)).scalar_one_or_none()
+        if name is not None:
+            raise InUse(f"account {account} still has the user {name!r}: delete it first")
+        for table in (access_keys, certificates):
+            left = select(table.c.id).join_from(table, users).where(users.c.account == account)
+            if tx.execute(left.limit(1)).first() is not None:
+                what = table.name.replace("_", " ")
+                raise InUse(f"account {account} still has {what}: delete them first")
 
     def _check_empty(self, tx: Transaction, table: str, account: AccountId) -> None:
         owned = metadata.tables[table]

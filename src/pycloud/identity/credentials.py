@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import shlex
 import zipfile
@@ -46,7 +47,7 @@ def credentials_zip(
     at: Endpoints,
 ) -> bytes:
     """Return the archive: files that only their owner may read."""
-    stem = f"euca2-{user.name}-{certificate.id[:8].lower()}"
+    stem = f"euca2-{user.name}-{hashlib.sha256(certificate.pem.encode()).hexdigest()[:8]}"
     variables = _variables(user, access_key_id, secret, region, at)
     files = {
         "eucarc": _eucarc(variables, stem),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 
 from pycloud.identity.access_keys import AccessKeyStore, FoundKey
-from pycloud.identity.accounts import AccountStore
+from pycloud.identity.accounts import ADMIN_USER, AccountStore
 from pycloud.identity.certificates import CertificateStore
 from pycloud.identity.credentials import Endpoints, credentials_zip
 from pycloud.identity.sealing import Seal
 from pycloud.identity.sessions import Sessions
-from pycloud.identity.users import UserStore
-from pycloud.ids import ADMIN_ACCOUNT, AccountId
+from pycloud.identity.users import User, UserStore
+from pycloud.ids import ADMIN_ACCOUNT, AccessKeyId, AccountId
 from pycloud.state.database import Database
 from pycloud.state.schema import endpoints
 
@@ -43,6 +43,29 @@ class Identity:
             return self.access_keys.find(access_key_id)
         return self.sessions.find(access_key_id, session_token)
 
+    def usable_key(self, user: User) -> tuple[AccessKeyId, str]:
+        """Return the user's oldest active access key and its secret; make one if there is none.
+        Raises `LimitExceeded` if all are switched off.
+        """
+        with self.state.transaction():
+            for key in self.access_keys.list(user):
+                if key.is_active:
+                    return key.id, self.access_keys.secret(key.id)
+            made, secret = self.access_keys.create(user)
+            return made.id, secret
+
+    def forget(self, user: User) -> None:
+        """Delete all that a user proves itself with, and the user, unless it is the account's
+        `admin`.
+        """
+        with self.state.transaction():
+            for key in self.access_keys.list(user):
+                self.access_keys.delete(user, key.id)
+            for certificate in self.certificates.list(user):
+                self.certificates.delete(user, certificate.id)
+            if user.name != ADMIN_USER:
+                self.users.delete(user.name, account=user.account)
+
     def set_endpoint(self, service: str, url: str) -> None:
         """Write down where a service (`ec2`, `s3`) answers, for the credentials that are given
         out.
@@ -73,15 +96,11 @@ class Identity:
         oldest one that was made so goes if there are two. Raises `NotFound`, `LimitExceeded`.
         """
         owner = self.users.get(user, account=account)
-        active = [key for key in self.access_keys.list(owner) if key.is_active]
-        if active:
-            key, secret = active[0], self.access_keys.secret(active[0].id)
-        else:
-            key, secret = self.access_keys.create(owner)
+        access_key_id, secret = self.usable_key(owner)
         certificate, private_key = self.certificates.create(owner, replace=True)
         return credentials_zip(
             user=owner,
-            access_key_id=key.id,
+            access_key_id=access_key_id,
             secret=secret,
             certificate=certificate,
             private_key=private_key,
