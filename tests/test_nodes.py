@@ -230,7 +230,7 @@ def test_the_same_token_with_another_placement_is_another_launch(world: SimWorld
     image = world.images.machine.id
     world.cloud.run_instances(image, client_token="t", placement=Placement(node="node1"))
     world.cloud.run_instances(image, client_token="t", placement=Placement(node="node1"))
-    with pytest.raises(InvalidValue, match="'t' was used for another launch"):
+    with pytest.raises(Duplicate, match="'t' was used for another launch"):
         world.cloud.run_instances(image, client_token="t", placement=Placement(node="node2"))
 
 

@@ -123,6 +123,11 @@ class RealCloud:
         return done.stdout.strip()
 
 
+def box_options(home: Path) -> argparse.Namespace:
+    """Return the main job's options for a cloud that shares this machine with others."""
+    return box_example._options(["--home", str(home), "--isolated", "--ec2-port", "0"])
+
+
 def register(images: ImageRegistry, guest: GuestImages) -> tuple[Image, Image]:
     """Register the guest in both forms; return the machine image and the whole disk."""
     kernel = images.register_kernel(guest.kernel)
@@ -134,8 +139,7 @@ def register(images: ImageRegistry, guest: GuestImages) -> tuple[Image, Image]:
 @pytest.fixture
 def real(home: Path, guest_images: GuestImages) -> Iterator[RealCloud]:
     """An open cloud of this machine; afterwards nothing of it may be left."""
-    options = argparse.Namespace(home=home, simulated=None, isolated=True)
-    with box_example._open(options) as box:
+    with box_example._open(box_options(home)) as box:
         machine, disk = register(box.cloud.images, guest_images)
         yield RealCloud(box, machine, disk)
         remove_all(box)

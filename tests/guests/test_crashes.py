@@ -4,7 +4,6 @@ everything right.
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import subprocess
@@ -18,14 +17,15 @@ from examples import cloud_in_a_box as box_example
 from examples.images.build import GuestImages
 from pycloud.compute.records import InstanceState
 from pycloud.ids import ImageId, InstanceId
-from tests.guests.conftest import register, remove_all
+from tests.guests.conftest import box_options, register, remove_all
 
 VICTIM = """
-import argparse, sys, threading
+import sys, threading
 from pathlib import Path
 from examples import cloud_in_a_box as box_example
+from tests.guests.conftest import box_options
 home, verb, subject = sys.argv[1:]
-with box_example._open(argparse.Namespace(home=Path(home), simulated=None, isolated=True)) as box:
+with box_example._open(box_options(Path(home))) as box:
     if verb == "run":
         [made] = box.cloud.run_instances(subject)
         print("acknowledged", made.id, flush=True)
@@ -35,10 +35,6 @@ with box_example._open(argparse.Namespace(home=Path(home), simulated=None, isola
     threading.Event().wait()
 """
 MOMENTS_S = (0.0, 0.05, 0.15, 0.3, 0.6)
-
-
-def _options(home: Path) -> argparse.Namespace:
-    return argparse.Namespace(home=home, simulated=None, isolated=True)
 
 
 def _kill_amid(home: Path, verb: str, subject: str, after_s: float) -> InstanceId:
@@ -66,18 +62,18 @@ def _kill_amid(home: Path, verb: str, subject: str, after_s: float) -> InstanceI
 def test_killed_amid_a_launch_and_amid_the_termination(
     home: Path, guest_images: GuestImages, after_s: float
 ) -> None:
-    with box_example._open(_options(home)) as box:
+    with box_example._open(box_options(home)) as box:
         machine, _ = register(box.cloud.images, guest_images)
         image = ImageId(machine.id)
     id_ = _kill_amid(home, "run", image, after_s)
-    with box_example._open(_options(home)) as box:
+    with box_example._open(box_options(home)) as box:
         box.cloud.settle(timeout_s=60)
         [instance] = box.cloud.describe_instances()
         assert (instance.id, instance.state) == (id_, InstanceState.RUNNING)
         assert instance.id in box.node.hypervisor.found().domains
         assert instance.id in box.node.fabric.found()
     assert _kill_amid(home, "terminate", id_, after_s) == id_
-    with box_example._open(_options(home)) as box:
+    with box_example._open(box_options(home)) as box:
         box.cloud.settle(timeout_s=60)
         [instance] = box.cloud.describe_instances()
         assert instance.state is InstanceState.TERMINATED
