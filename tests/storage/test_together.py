@@ -158,34 +158,32 @@ def test_an_upload_is_completed_or_aborted(
 ) -> None:
     monkeypatch.setattr(limits, "PART_MIN_BYTES", 1000)
     for _ in range(5):
-        upload = store.uploads.begin("holiday", "film").id
-        chosen = [
-            PartChoice(
-                n,
-                store.uploads.put_part("holiday", "film", upload, n, io.BytesIO(_content(n))).etag,
-            )
-            for n in (1, 2)
-        ]
-        completed, aborted, late = _at_once(
-            lambda: store.uploads.complete("holiday", "film", upload, chosen),  # noqa: B023
-            lambda: store.uploads.abort("holiday", "film", upload),  # noqa: B023
-            lambda: store.uploads.put_part(
-                "holiday",
-                "film",
-                upload,
-                3,
-                io.BytesIO(_content(3)),  # noqa: B023
-            ),
-        )
-        assert isinstance(completed, NotFound) != isinstance(aborted, NotFound)
-        assert not isinstance(late, Exception) or isinstance(late, NotFound)
-        if isinstance(aborted, NotFound):
-            assert read(store, "film") == _content(1) + _content(2)
-            store.delete("holiday", "film")
-        assert keys(store) == []
+        _complete_beside_abort(store)
     store.state.clock.advance(seconds=limits.READING_S)  # type: ignore[attr-defined]
     store.sweep()
     assert files(store) == []
+
+
+def _complete_beside_abort(store: BucketStore) -> None:
+    uploads = store.uploads
+    upload = uploads.begin("holiday", "film").id
+
+    def part(number: int) -> PartChoice:
+        stream = io.BytesIO(_content(number))
+        return PartChoice(number, uploads.put_part("holiday", "film", upload, number, stream).etag)
+
+    chosen = [part(1), part(2)]
+    completed, aborted, late = _at_once(
+        lambda: uploads.complete("holiday", "film", upload, chosen),
+        lambda: uploads.abort("holiday", "film", upload),
+        lambda: part(3),
+    )
+    assert isinstance(completed, NotFound) != isinstance(aborted, NotFound)
+    assert not isinstance(late, Exception) or isinstance(late, NotFound)
+    if isinstance(aborted, NotFound):
+        assert read(store, "film") == _content(1) + _content(2)
+        store.delete("holiday", "film")
+    assert keys(store) == []
 
 
 def test_copies_beside_overwrites_and_deletes_are_whole(store: BucketStore) -> None:
