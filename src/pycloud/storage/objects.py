@@ -24,7 +24,7 @@ from pycloud.storage.commits import SharedCommits
 from pycloud.storage.encryption import BY_CUSTOMER, DefaultEncryption, Keys, Sealing
 from pycloud.storage.locks import DefaultRetention
 from pycloud.storage.names import check_metadata, check_tags, checked_key
-from pycloud.storage.parts import all_parts, page_of_parts, part_size_of
+from pycloud.storage.parts import all_parts, page_of_parts, part_size_of, part_with_blobs
 from pycloud.storage.reading import ObjectStream, Piece
 from pycloud.storage.records import (
     About,
@@ -171,7 +171,7 @@ class Objects:
         changed, what was kept for it.
         """
         try:
-            result, freed = self.commits.run(act)
+            result, freed = self.commits.run(lambda tx: self._parted(tx, *act(tx)))
         except IntegrityError as error:
             self._forget(kept)
             raise NotFound("bucket", "of the object") from error
@@ -182,6 +182,13 @@ class Objects:
             raise
         self.remove(freed.blobs)
         return result
+
+    def _parted(self, tx: Transaction, result: _T, freed: Freed) -> tuple[_T, Freed]:
+        """Leave blobs that somebody may be reading to be removed later, if so it must be."""
+        if self.blobs.holds_open or not freed.blobs:
+            return result, freed
+        part_with_blobs(tx, freed.blobs)
+        return result, Freed()
 
     def remove(self, blobs: Iterable[BlobId]) -> None:
         """Remove blobs that nothing names any more."""
