@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, Protocol
 
 import attrs
@@ -24,6 +25,7 @@ from pycloud.state.database import Database
 from pycloud.state.schema import images, instances, launch_permissions
 from pycloud.state.transaction import Transaction
 from pycloud.storage.buckets import BucketStore
+from pycloud.tags import TagStore, check_tags
 
 _PREFIX = {ImageKind.MACHINE: "emi", ImageKind.KERNEL: "eki", ImageKind.RAMDISK: "eri"}
 _BUCKET = "pycloud-images"
@@ -108,6 +110,7 @@ class ImageRegistry:
     def __init__(self, state: Database, buckets: BucketStore) -> None:
         self.state = state
         self.buckets = buckets
+        self._tags = TagStore(state)
 
     def register_kernel(
         self, path: Path | str, *, name: str | None = None, account: AccountId = ADMIN_ACCOUNT
@@ -158,11 +161,12 @@ class ImageRegistry:
         description: str = "",
         kernel: ImageId | None = None,
         ramdisk: ImageId | None = None,
+        tags: Mapping[str, str] | None = None,
         account: AccountId = ADMIN_ACCOUNT,
     ) -> Image:
         """Register what an object in a bucket of the account is: a machine image, a kernel or a
         ramdisk. The bytes are copied, so the object may go. Raises `InvalidValue`, `NotFound`,
-        `Duplicate`.
+        `Duplicate`, and `LimitExceeded` for too many `tags`.
         """
         if bucket not in self.buckets.list_buckets(account=account):
             raise NotFound("bucket", bucket)
@@ -175,6 +179,7 @@ class ImageRegistry:
             ramdisk_id=ramdisk,
             kernel_args=_KERNEL_ARGS if kernel is not None else "",
             description=description,
+            tags=tags or {},
         )
 
     def list(self, *, account: AccountId | None = ADMIN_ACCOUNT) -> list[Image]:
@@ -349,9 +354,11 @@ class ImageRegistry:
         ramdisk_id: ImageId | None = None,
         kernel_args: str = "",
         description: str = "",
+        tags: Mapping[str, str] = MappingProxyType({}),
     ) -> Image:
         name = checked_name("image", source.name if name is None else name)
         checked_text("the description of an image", description)
+        check_tags(tags)
         if ramdisk_id is not None and kernel_id is None:
             raise InvalidValue("a ramdisk needs a kernel: give kernel= too")
         facts = _inspected(source, kind, has_kernel=kernel_id is not None)
@@ -382,6 +389,7 @@ class ImageRegistry:
                 )
                 values = attrs.asdict(record)
                 tx.execute(images.insert().values(values | {"key": record.key.encode()}))
+                self._tags.put(tx, [id_], tags, account=account)
                 tx.record("image.registered", id_, name)
         except IntegrityError:
             self.buckets.remove(_BUCKET, id_)

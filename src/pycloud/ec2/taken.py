@@ -18,7 +18,9 @@ EC2: Final = Taken(
             "AttributeBooleanValue": "Value",
             "AttributeValue": "Value",
             "BlobAttributeValue": "Value",
+            "EnclaveOptionsRequest": "Enabled",
             "Filter": "Name Values",
+            "HibernationOptionsRequest": "Configured",
             "InstanceMetadataOptionsRequest": "HttpTokens HttpPutResponseHopLimit HttpEndpoint",
             "InstanceNetworkInterfaceSpecification": "DeviceIndex Groups SubnetId",
             "IpPermission": "IpProtocol FromPort ToPort UserIdGroupPairs IpRanges Ipv6Ranges",
@@ -26,6 +28,8 @@ EC2: Final = Taken(
             "Ipv6Range": "CidrIpv6 Description",
             "LaunchPermission": "UserId Group",
             "LaunchPermissionModifications": "Add Remove",
+            "LaunchTemplateEnclaveOptionsRequest": "Enabled",
+            "LaunchTemplateHibernationOptionsRequest": "Configured",
             "LaunchTemplateInstanceMetadataOptionsRequest": "HttpTokens HttpPutResponseHopLimit HttpEndpoint",
             "LaunchTemplateInstanceNetworkInterfaceSpecificationRequest": "DeviceIndex Groups SubnetId",
             "LaunchTemplatePlacementRequest": "AvailabilityZone GroupName PartitionNumber Tenancy",
@@ -35,7 +39,8 @@ EC2: Final = Taken(
             "Placement": "AvailabilityZone GroupName GroupId PartitionNumber Tenancy",
             "RequestLaunchTemplateData": "ImageId InstanceType KeyName UserData Monitoring Placement "
             "SecurityGroupIds SecurityGroups TagSpecifications DisableApiTermination "
-            "InstanceInitiatedShutdownBehavior MetadataOptions NetworkInterfaces KernelId RamDiskId",
+            "InstanceInitiatedShutdownBehavior MetadataOptions NetworkInterfaces KernelId RamDiskId "
+            "DisableApiStop EnclaveOptions HibernationOptions",
             "RunInstancesMonitoringEnabled": "Enabled",
             "Tag": "Key Value",
             "TagSpecification": "ResourceType Tags",
