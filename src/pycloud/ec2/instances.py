@@ -62,7 +62,8 @@ _FILTERS = {
     "metadata-options.http-put-response-hop-limit": "MetadataOptions.HttpPutResponseHopLimit",
     "metadata-options.http-tokens": "MetadataOptions.HttpTokens",
     "monitoring-state": "Monitoring.State",
-    "network-interface.addresses.association.ip-owner-id": "NetworkInterfaces.PrivateIpAddresses.Association.IpOwnerId",
+    "network-interface.addresses.association.ip-owner-id": "NetworkInterfaces"
+    ".PrivateIpAddresses.Association.IpOwnerId",
     "network-interface.addresses.association.public-ip": "NetworkInterfaces.PrivateIpAddresses.Association.PublicIp",
     "network-interface.addresses.primary": "NetworkInterfaces.PrivateIpAddresses.Primary",
     "network-interface.addresses.private-ip-address": "NetworkInterfaces.PrivateIpAddresses.PrivateIpAddress",
