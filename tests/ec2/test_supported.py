@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +35,9 @@ def test_what_is_harmless_is_in_the_model_and_has_a_reason(action: Action) -> No
     for member, reason in action.harmless.items():
         assert member in shape.members
         assert len(reason) > 10
+        inner = shape.members[member]
+        if inner.type_name == "structure":
+            assert EC2.harmless.get(inner.name), f"{action.name} refuses whatever is in {member}"
 
 
 @pytest.mark.parametrize("action", _ALL)
@@ -40,6 +45,24 @@ def test_what_the_model_requires_is_taken(action: Action) -> None:
     shape = service_model(action.service).operation_model(action.name).input_shape
     if shape is not None:
         assert {*shape.required_members} <= {*action.parameters}
+
+
+@pytest.mark.parametrize("action", _ALL)
+def test_of_every_structure_that_is_taken_something_is(action: Action) -> None:
+    shape = service_model(action.service).operation_model(action.name).input_shape
+    for name in action.parameters:
+        for inner in _structures(shape.members[name]):
+            assert inner in EC2.members, f"{action.name} takes {name}, and nothing in it: {inner}"
+
+
+def _structures(shape: Any) -> Iterator[str]:
+    """Give the names of the structures that are read for a shape."""
+    if shape.type_name == "list":
+        yield from _structures(shape.member)
+    elif shape.type_name == "structure":
+        yield shape.name
+        for member in EC2.members.get(shape.name, ()):
+            yield from _structures(shape.members[member])
 
 
 @pytest.mark.parametrize("name", sorted(EC2.members))

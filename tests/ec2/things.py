@@ -117,7 +117,7 @@ def code_of(refused: pytest.ExceptionInfo[ClientError]) -> str:
     return str(refused.value.response["Error"]["Code"])
 
 
-def by_name(refusals: list[Refusal]) -> Any:
+def by_name(refusals: list[Refusal]) -> pytest.MarkDecorator:
     """Let a test run once for each of the refusals."""
     return pytest.mark.parametrize("refusal", refusals, ids=str)
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from pycloud.aws.reader import Taken
 
+_NO_CREDITS = "no type here has CPU credits"
 _NETWORK = "an instance has one interface, in the default VPC"
 
 EC2: Final = Taken(
@@ -43,11 +44,14 @@ EC2: Final = Taken(
             "DisableApiStop EnclaveOptions HibernationOptions",
             "RunInstancesMonitoringEnabled": "Enabled",
             "Tag": "Key Value",
+            # What today's model calls a BlobAttributeValue.
+            "SecureBlobAttributeValue": "Value",
             "TagSpecification": "ResourceType Tags",
             "UserIdGroupPair": "GroupId GroupName UserId Description VpcId",
         }.items()
     },
     harmless={
+        "CreditSpecificationRequest": {"CpuCredits": _NO_CREDITS},
         "InstanceNetworkInterfaceSpecification": {
             "AssociatePublicIpAddress": "an instance's one address is public and private alike",
             "DeleteOnTermination": _NETWORK,
@@ -59,6 +63,7 @@ EC2: Final = Taken(
             "Description": _NETWORK,
         },
         "RequestLaunchTemplateData": {
+            "CreditSpecification": _NO_CREDITS,
             "EbsOptimized": "it tells how fast volumes are, not what they do",
         },
         "InstanceMetadataOptionsRequest": {
