@@ -12,6 +12,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.validate import ParamValidator
+from sqlalchemy import event
 
 from pycloud.aws.actions import Action, Answer
 from pycloud.aws.callers import Caller, Credential
@@ -190,3 +191,19 @@ def _present(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _present(inner) for key, inner in value.items() if inner is not None}
     return [_present(inner) for inner in value] if isinstance(value, list) else value
+
+
+@contextmanager
+def counted_statements(served: Served) -> Iterator[list[str]]:
+    """Give the statements that the cloud's database runs meanwhile."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_others: Any) -> None:
+        statements.append(statement)
+
+    engine = served.world.cloud.state.engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
