@@ -111,10 +111,14 @@ class Stage:
         return self._apps[environ["PATH_INFO"].split("/")[1]](environ, start_response)
 
     def mount(self, world: SimWorld) -> Served:
-        """Serve a cloud from now on."""
+        """Serve a cloud from now on, with a key for each account."""
+        return self.mount_app(world, EC2App(world.cloud, keys=AccountKeys()))
+
+    def mount_app(self, world: SimWorld, app: EC2App) -> Served:
+        """Serve it through this adapter."""
         name = str(len(self._apps) + 1)
-        self._apps[name] = EC2App(world.cloud, keys=AccountKeys())
-        return Served(world, self._apps[name], f"{self.url}/{name}")
+        self._apps[name] = app
+        return Served(world, app, f"{self.url}/{name}")
 
 
 @pytest.fixture(scope="session")
