@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -82,7 +81,7 @@ def test_refused(things: Things, refusal: Refusal) -> None:
 
 
 @pytest.fixture(scope="module")
-def iam(shared: Served) -> Iterator[Any]:
+def iam(shared: Served) -> Any:
     cloud = shared.world.cloud
     cloud.identity = Identity(cloud.state, Seal(bytes(32)))
     return shared.client("iam")

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from pycloud.ec2 import EC2App
 from pycloud.identity.identity import Identity
 from pycloud.identity.sealing import Seal
+from pycloud.ids import ADMIN_ACCOUNT
 from tests.ec2.conftest import Served, Stage
 from tests.ec2.things import STRANGER, Refusal, Things, by_name, code_of
 
@@ -33,7 +34,7 @@ def test_refused(things: Things, refusal: Refusal) -> None:
 
 
 def test_the_caller(things: Things) -> None:
-    for account in ("000000000001", STRANGER):
+    for account in (ADMIN_ACCOUNT, STRANGER):
         caller = things.served.client("sts", account).get_caller_identity()
         assert caller["Account"] == account
         assert caller["Arn"] == f"arn:aws:iam::{account}:user/admin"

@@ -371,7 +371,6 @@ def reboot_instances(call: Call, *, instance_ids: Sequence[str]) -> Answer:
 
 @actions.action(
     "TerminateInstances",
-    codes=_ABOUT_STATE,
     harmless={
         "Force": "a guest that does not obey is switched off anyway",
         "SkipOsShutdown": "a guest that does not obey is switched off anyway",
