@@ -50,6 +50,12 @@ REFUSALS = [
     _create(
         "InvalidParameterValue", LaunchTemplateData={"MetadataOptions": {"HttpTokens": "perhaps"}}
     ),
+    _create("InvalidParameterValue", ClientToken="x" * 129),
+    Refusal(
+        "CreateLaunchTemplateVersion",
+        {**_WEB, **_DATA, "ClientToken": "second"},
+        "IdempotentParameterMismatch",
+    ),
     Refusal("CreateLaunchTemplateVersion", _WEB, "MissingParameter"),
     Refusal(
         "CreateLaunchTemplateVersion",
@@ -252,3 +258,35 @@ def test_whatever_a_template_can_hold_is_told_as_it_was_given(api: Any) -> None:
         "LaunchTemplateVersions"
     ]
     assert told["LaunchTemplateData"] == data
+
+
+def test_the_same_token_makes_one_template(api: Any) -> None:
+    asked = {"LaunchTemplateName": "once", "ClientToken": "t1", **_DATA, **tags("launch-template")}
+    first = api.create_launch_template(**asked)["LaunchTemplate"]
+    assert api.create_launch_template(**asked)["LaunchTemplate"] == first
+    for other in (
+        {"ClientToken": "t2"},
+        {"LaunchTemplateData": {"InstanceType": "m1.large"}},
+    ):
+        with pytest.raises(ClientError) as refused:
+            api.create_launch_template(**asked | other)
+        assert code_of(refused) == "InvalidLaunchTemplateName.AlreadyExistsException"
+
+
+def test_the_same_token_makes_one_version(api: Any) -> None:
+    api.create_launch_template(LaunchTemplateName="versions-once", **_DATA)
+    asked = {
+        "LaunchTemplateName": "versions-once",
+        "LaunchTemplateData": {"KeyName": "k"},
+        "SourceVersion": "$Latest",
+        "ClientToken": "t1",
+    }
+    first = api.create_launch_template_version(**asked)["LaunchTemplateVersion"]
+    assert first["VersionNumber"] == 2
+    assert api.create_launch_template_version(**asked)["LaunchTemplateVersion"] == first
+    assert _numbers(api, LaunchTemplateName="versions-once") == [1, 2]
+    with pytest.raises(ClientError) as refused:
+        api.create_launch_template_version(**asked | {"LaunchTemplateData": {"KeyName": "other"}})
+    assert code_of(refused) == "IdempotentParameterMismatch"
+    again = api.create_launch_template_version(**asked | {"ClientToken": "t2"})
+    assert again["LaunchTemplateVersion"]["VersionNumber"] == 3
