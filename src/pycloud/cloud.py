@@ -34,6 +34,7 @@ from pycloud.compute.records import (
     Instance,
     InstanceState,
     NodeRoom,
+    NodeState,
     ShutdownBehaviour,
 )
 from pycloud.compute.scheduler import Capacity, ClusterScheduler
@@ -702,10 +703,14 @@ def _same_launch(
     return list(instances)
 
 
-def _as_heard(instance: Instance, unheard: frozenset[NodeName]) -> Instance:
-    if instance.state is InstanceState.RUNNING and instance.node in unheard:
-        return attrs.evolve(instance, state=InstanceState.SILENT)
-    return instance
+def _as_heard(instance: Instance, unheard: Mapping[NodeName, NodeState]) -> Instance:
+    why = unheard.get(instance.node)
+    if instance.state is not InstanceState.RUNNING or why is None:
+        return instance
+    what = "in maintenance" if why is NodeState.MAINTENANCE else str(why)
+    return attrs.evolve(
+        instance, state=InstanceState.SILENT, reason=f"its node {instance.node} is {what}"
+    )
 
 
 def _size(instance: Instance) -> InstanceType:

@@ -36,7 +36,7 @@ class LiveIndex:
         self._is_here = is_here
         self._index = NodeIndex(policy)
         self._mark = 0
-        self._unheard: set[NodeName] = set()
+        self._unheard: dict[NodeName, NodeState] = {}
         self._lock = threading.Lock()
 
     def catch_up(self, tx: Transaction) -> None:
@@ -64,10 +64,10 @@ class LiveIndex:
             if room.state is NodeState.ENABLED and room.problem is None
         ]
 
-    def unheard(self) -> frozenset[NodeName]:
-        """Return the nodes that nobody hears of: silent ones, and those in maintenance."""
+    def unheard(self) -> dict[NodeName, NodeState]:
+        """Return the nodes that nobody hears of, and whether that is for silence or maintenance."""
         with self._lock:
-            return frozenset(self._unheard)
+            return dict(self._unheard)
 
     def zones(self) -> list[str]:
         """Return the zones that have nodes, by name."""
@@ -99,9 +99,9 @@ class LiveIndex:
 
     def _note(self, room: NodeRoom) -> None:
         if room.state in (NodeState.SILENT, NodeState.MAINTENANCE):
-            self._unheard.add(room.name)
+            self._unheard[room.name] = room.state
         else:
-            self._unheard.discard(room.name)
+            self._unheard.pop(room.name, None)
         if room.mode is NodeMode.GONE:
             self._index.remove(room.name)
         elif self._is_here(room.name):

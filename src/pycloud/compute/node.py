@@ -91,16 +91,17 @@ class NodeController:
         """Call `on_change` when a guest changes; the result ends that."""
         return self.hypervisor.watch(on_change)
 
-    def room(self) -> NodeRoom:
+    def room(self, *, joins: bool = True) -> NodeRoom:
         """Ask the drivers what this node has. If they do not answer, all is 0 and `problem` says
-        why. Raises `InvalidValue` if nothing is left of what it has.
+        why; so it does if nothing is left of what it has, unless it `joins`: then that raises
+        `InvalidValue`.
         """
         try:
             host, disk_gib = self.hypervisor.found(), self.blocks.capacity_bytes() // _GIB
         except DriverError as error:
             return self._room_of(0, 0, 0, problem=str(error))
         room = self._offer(host, disk_gib)
-        if room.problem is not None:
+        if joins and room.problem is not None:
             raise InvalidValue(f"node {self.name!r}: {room.problem}")
         return room
 

@@ -24,7 +24,7 @@ from pycloud.compute.nodes import NodeStore, merged
 from pycloud.compute.placement import Pick, Placement, Request
 from pycloud.compute.placement_groups import PlacementGroups
 from pycloud.compute.policies import Policy, RoundRobin
-from pycloud.compute.records import NodeMode, NodeRoom
+from pycloud.compute.records import NodeMode, NodeRoom, NodeState
 from pycloud.compute.types import InstanceType
 from pycloud.errors import Duplicate, InUse, NoRoom, WrongState
 from pycloud.ids import ADMIN_ACCOUNT, AccountId, NodeName
@@ -76,9 +76,11 @@ class ClusterScheduler:
 
     def open(self) -> None:
         """Make the nodes known to the state, with what their hypervisors have. A node that does
-        not answer has a `problem`. Raises `InvalidValue` for one that offers nothing.
+        not answer has a `problem`. Raises `InvalidValue` for a new one that offers nothing.
         """
-        found = [node.room() for node in self.nodes.values()]
+        with self.state.reading() as tx:
+            known = {room.name for room in self.rooms(tx) if room.mode is not NodeMode.GONE}
+        found = [node.room(joins=node.name not in known) for node in self.nodes.values()]
         with self.state.transaction() as tx:
             self._store.renew_marks(tx)
             self._enter(tx, found)
@@ -262,8 +264,8 @@ class ClusterScheduler:
         """Return who holds room on the node."""
         return self._claims.holders(tx, NodeName(name))
 
-    def unheard(self, tx: Transaction) -> frozenset[NodeName]:
-        """Return the nodes that nobody hears of: silent ones, and those in maintenance."""
+    def unheard(self, tx: Transaction) -> dict[NodeName, NodeState]:
+        """Return the nodes that nobody hears of, and whether that is for silence or maintenance."""
         self._index.catch_up(tx)
         return self._index.unheard()
 
@@ -295,7 +297,9 @@ class ClusterScheduler:
             if before is None:
                 continue
             mode = NodeMode.ENABLED if before.mode is NodeMode.GONE else before.mode
-            after = attrs.evolve(merged(before, room), mode=mode)
+            # Whoever opens has waited for no answer yet: who was silent is, until there is one.
+            silent = before.silent and room.problem is not None
+            after = attrs.evolve(merged(before, room), mode=mode, silent=silent)
             if after != before:
                 self._store.write(tx, after)
 
