@@ -426,11 +426,13 @@ class CloudController:
         self.scheduler.nodes.pop(NodeName(name), None)
         self._unwatch(name)
 
-    def capacity(self, *, zone: str | None = None) -> dict[str, Capacity]:
+    def capacity(
+        self, *, zone: str | None = None, account: AccountId | None = None
+    ) -> dict[str, Capacity]:
         """Return how many instances of each type alone fit now, and would fit on empty nodes; in
-        all zones, or in one. Raises `NotFound`.
+        all zones, or in one; on all nodes, or on those that `account` may use. Raises `NotFound`.
         """
-        return self.scheduler.capacity(self.types.list(), zone=zone)
+        return self.scheduler.capacity(self.types.list(), zone=zone, account=account)
 
     def explain(
         self,
@@ -441,7 +443,7 @@ class CloudController:
         account: AccountId = ADMIN_ACCOUNT,
     ) -> Explanation:
         """Say what speaks for and against launching `count` instances of a type, without doing
-        it. Raises `NotFound`.
+        it. Raises `NotFound`, `InvalidValue`.
         """
         kind = self.types.get(type)
         return self.scheduler.explain(kind, placement or Placement(), count=count, account=account)

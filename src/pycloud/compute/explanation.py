@@ -159,7 +159,9 @@ def _in_words(reason: str, kind: InstanceType, rooms: list[NodeRoom]) -> str:
     unit, needs, free = _LACKS[reason]
     most = max(rooms, key=lambda room: (free(room), -room.position))
     what = reason.replace("lack", "lacks") if one else reason
-    have = f"{free(most)} free" if one else f"at most {free(most)} free, on {most.name}"
+    # More than all is claimed of a node that has less than it had.
+    left = f"{free(most)} free" if free(most) >= 0 else f"{-free(most)} overcommitted"
+    have = left if one else f"at most {left}, on {most.name}"
     return f"{len(rooms)} {what} (needs {_amount(needs(kind), unit)}, {have})"
 
 

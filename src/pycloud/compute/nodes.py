@@ -17,9 +17,9 @@ from sqlalchemy import (
     Select,
     Update,
     bindparam,
-    delete,
     func,
     literal,
+    or_,
     select,
     update,
 )
@@ -104,11 +104,6 @@ class NodeStore:
         }
         return tx.execute(_use_if_fits(tx.is_sqlite), values).rowcount > 0
 
-    def forget_gone(self, tx: Transaction) -> None:
-        """Delete the nodes that have left, once no instance is shown that was on them."""
-        shown = select(instances.c.node)
-        tx.execute(delete(nodes).where(nodes.c.mode == NodeMode.GONE, nodes.c.name.not_in(shown)))
-
     def renew_marks(self, tx: Transaction) -> None:
         """Stamp anew what bears a stamp of the future: the database was moved to a server that
         counts its transactions from a lower number.
@@ -121,8 +116,18 @@ class NodeStore:
     def _expect_undo(self, tx: Transaction, name: NodeName) -> None:
         tx.undo.append(lambda: self._taken_back.add(name))
 
+    def shown(self, tx: Transaction) -> list[NodeRoom]:
+        """Return the nodes in the order of their joining; those that have left, as long as an
+        instance is shown that was on them.
+        """
+        present = nodes.c.mode != NodeMode.GONE
+        query = select(nodes).where(or_(present, nodes.c.name.in_(select(instances.c.node))))
+        return [_room(row) for row in tx.execute(query.order_by(nodes.c.position))]
+
     def list(self, tx: Transaction) -> list[NodeRoom]:
-        """Return all nodes in the order of their joining."""
+        """Return all nodes in the order of their joining, also all that have ever left: a row that
+        is deleted could tell no other process of that.
+        """
         return [_room(row) for row in tx.execute(select(nodes).order_by(nodes.c.position))]
 
     def _update(self, tx: Transaction, name: NodeName, values: dict[str, Any]) -> None:
