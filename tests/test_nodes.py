@@ -146,6 +146,10 @@ def test_instances_of_a_silent_node_are_shown_as_such_and_not_started_elsewhere(
     assert world.hosts["node1"].domains == {}
     explained = world.cloud.explain()
     assert {one.reason for one in explained.objections} == {"silent"}
+    assert world.cloud.explain(placement=Placement(node="node2")).remedies == (
+        "without node='node2' (on node1)",
+        "if node2 answered",
+    )
     world.hosts["node2"].answers = True
     world.cloud.tick()
     assert _state(world, "node2") is NodeState.ENABLED
