@@ -23,6 +23,7 @@ from pycloud.errors import Duplicate, InUse, InvalidValue, NoRoom, NotFound
 from pycloud.ids import ADMIN_ACCOUNT, AccountId
 from pycloud.state.database import Database
 from pycloud.state.schema import nodes
+from pycloud.state.transaction import Transaction
 
 SMALL = InstanceType("m1.small", cpus=1, memory_mib=256, disk_gib=5)
 
@@ -359,6 +360,24 @@ def test_a_launch_that_is_rolled_back_after_its_claim_leaves_no_trace(state: Dat
     with pytest.raises(RuntimeError):
         fail()
     assert scheduler.place(SMALL, "c") == "node1"
+
+
+def test_a_part_of_a_launch_that_is_rolled_back_leaves_no_trace(state: Database) -> None:
+    """What the second claim of the part has read of the first is forgotten with it."""
+    scheduler = _scheduler(state, [SimHost(cpus=2)])
+
+    def fail(tx: Transaction) -> None:
+        with tx.nested():
+            scheduler.claim(tx, SMALL, ["a"])
+            scheduler.claim(tx, SMALL, ["b"])
+            with pytest.raises(NoRoom):
+                scheduler.claim(tx, SMALL, ["c"])
+            raise RuntimeError
+
+    with state.transaction() as tx, pytest.raises(RuntimeError):
+        fail(tx)
+    assert scheduler.capacity([SMALL])["m1.small"].free == 2
+    assert [scheduler.place(SMALL, holder) for holder in "de"] == ["node1", "node1"]
 
 
 @pytest.mark.parametrize("strategy", ["spread", "partition", "cluster"])

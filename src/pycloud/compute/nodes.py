@@ -55,12 +55,18 @@ class NodeStore:
 
         Some may come that did not change; none that did is missing.
         """
-        taken_back, self._taken_back = self._taken_back, set()
+        taken_back: set[NodeName] = set()
+        while self._taken_back:  # another thread may add to it meanwhile
+            taken_back.add(self._taken_back.pop())
         since = 0 if len(taken_back) > _MANY else mark
-        rows = list(tx.execute(_changed_since(tx.is_sqlite), {"since": since}))
-        if since and taken_back:
-            query = select(literal(rows[0].mark).label("mark"), nodes)
-            rows += tx.execute(query.where(nodes.c.name.in_(sorted(taken_back))))
+        try:
+            rows = list(tx.execute(_changed_since(tx.is_sqlite), {"since": since}))
+            if since and taken_back:
+                query = select(literal(rows[0].mark).label("mark"), nodes)
+                rows += tx.execute(query.where(nodes.c.name.in_(sorted(taken_back))))
+        except BaseException:
+            self._taken_back |= taken_back
+            raise
         return rows[0].mark, [_room(row) for row in rows if row.name is not None]
 
     def lock(self, tx: Transaction, names: Iterable[NodeName]) -> None:
