@@ -33,6 +33,7 @@ from pycloud.compute.records import (
     Instance,
     InstanceState,
     NodeRoom,
+    NodeState,
     ShutdownBehaviour,
 )
 from pycloud.compute.scheduler import Capacity, ClusterScheduler
@@ -424,11 +425,13 @@ class CloudController:
         self.scheduler.nodes.pop(NodeName(name), None)
         self._unwatch(name)
 
-    def capacity(self, *, zone: str | None = None) -> dict[str, Capacity]:
+    def capacity(
+        self, *, zone: str | None = None, account: AccountId | None = None
+    ) -> dict[str, Capacity]:
         """Return how many instances of each type alone fit now, and would fit on empty nodes; in
-        all zones, or in one. Raises `NotFound`.
+        all zones, or in one; on all nodes, or on those that `account` may use. Raises `NotFound`.
         """
-        return self.scheduler.capacity(self.types.list(), zone=zone)
+        return self.scheduler.capacity(self.types.list(), zone=zone, account=account)
 
     def explain(
         self,
@@ -439,7 +442,7 @@ class CloudController:
         account: AccountId = ADMIN_ACCOUNT,
     ) -> Explanation:
         """Say what speaks for and against launching `count` instances of a type, without doing
-        it. Raises `NotFound`.
+        it. Raises `NotFound`, `InvalidValue`.
         """
         kind = self.types.get(type)
         return self.scheduler.explain(kind, placement or Placement(), count=count, account=account)
@@ -625,10 +628,14 @@ class CloudController:
         )
 
 
-def _as_heard(instance: Instance, unheard: frozenset[NodeName]) -> Instance:
-    if instance.state is InstanceState.RUNNING and instance.node in unheard:
-        return attrs.evolve(instance, state=InstanceState.SILENT)
-    return instance
+def _as_heard(instance: Instance, unheard: Mapping[NodeName, NodeState]) -> Instance:
+    why = unheard.get(instance.node)
+    if instance.state is not InstanceState.RUNNING or why is None:
+        return instance
+    what = "in maintenance" if why is NodeState.MAINTENANCE else str(why)
+    return attrs.evolve(
+        instance, state=InstanceState.SILENT, reason=f"its node {instance.node} is {what}"
+    )
 
 
 def _size(instance: Instance) -> InstanceType:
