@@ -10,6 +10,7 @@ import secrets
 import tarfile
 import zlib
 from collections.abc import Iterator
+from functools import cached_property
 from typing import BinaryIO
 from xml.sax.saxutils import escape
 
@@ -27,7 +28,7 @@ from pycloud.compute.records import ImageKind
 _CHUNK = 1024 * 1024
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Bundler:
     """Bundles images for one cloud, in the name of one user.
 
@@ -46,7 +47,6 @@ class Bundler:
     private_key: str = attrs.field(repr=False)
     """The user's, in PEM: `euca2-…-pk.pem` of the credentials."""
     account: str = "000000000001"
-    part_bytes: int = 10 * 1024**2
 
     def bundle(
         self,
@@ -56,6 +56,7 @@ class Bundler:
         kind: ImageKind = ImageKind.MACHINE,
         kernel: str | None = None,
         ramdisk: str | None = None,
+        part_bytes: int = 10 * 1024**2,
     ) -> Iterator[tuple[str, bytes]]:
         """Give the names and contents of the parts, one at a time, and at last the manifest's.
         `image` is read once, and must be seekable, to know its size first.
@@ -67,7 +68,7 @@ class Bundler:
         encrypted = _encrypted(_compressed(_archived(image, name, size), archive), key, iv)
         digests: list[str] = []
         bundled = 0
-        for content in _cut(encrypted, self.part_bytes):
+        for content in _cut(encrypted, part_bytes):
             yield f"{name}.part.{len(digests):02}", content
             digests.append(hashlib.sha1(content, usedforsecurity=False).hexdigest())
             bundled += len(content)
@@ -111,13 +112,13 @@ class Bundler:
             f"<user_encrypted_iv>{_wrapped(iv, user)}</user_encrypted_iv>"
         )
 
-    @property
+    @cached_property
     def _key(self) -> rsa.RSAPrivateKey:
         key = serialization.load_pem_private_key(self.private_key.encode(), None)
         assert isinstance(key, rsa.RSAPrivateKey)
         return key
 
-    @property
+    @cached_property
     def _cloud_key(self) -> rsa.RSAPublicKey:
         key = x509.load_pem_x509_certificate(self.cloud_certificate.encode()).public_key()
         assert isinstance(key, rsa.RSAPublicKey)
