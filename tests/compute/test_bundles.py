@@ -9,7 +9,6 @@ import io
 import re
 import secrets
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,21 +122,6 @@ def test_a_bundle_of_the_commands_that_bundlers_run(
 def _shell(folder: Path, command: str) -> None:
     done = subprocess.run(["bash", "-ec", command], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def test_a_large_image_takes_little_memory(tmp_path: Path) -> None:
-    """200 MiB in parts of 10, and a part larger than what may be held, stay below 40 MiB."""
-    program = Path(__file__).with_name("unpack_large.py")
-    for size_mib, part_mib in (("200", "10"), ("80", "80")):
-        done = subprocess.run(
-            [sys.executable, str(program), str(tmp_path), size_mib, part_mib],
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        grown_kib, seconds = done.stdout.split()
-        assert int(grown_kib) < 40 * 1024
-        assert float(seconds) < 5
 
 
 @pytest.mark.parametrize(

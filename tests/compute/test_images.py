@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from types import FunctionType
 from typing import cast
 
 import attrs
@@ -180,7 +183,7 @@ def test_what_the_cloud_encrypted_for_is_told_from_another_clouds(
         shop.register(shop.put_bundle(kernel_bytes(), "vmlinuz", bundler=bundler))
 
 
-Damage = Callable[[Shop, Objects], Objects]
+Damage = FunctionType
 
 
 def _without_part(_: Shop, objects: Objects) -> Objects:
@@ -241,7 +244,7 @@ def _too_large(shop: Shop, _: Objects) -> Objects:
     [
         (
             _without_part,
-            r"part 2 \(disk.part.02\) of this bundle is not beside its manifest centos/d",
+            r"part 2 \(disk.part.02\) of this bundle is not beside its manifest centos/_w",
         ),
         (_cut_off, "parts of this bundle have .* bytes, and the manifest says"),
         (_swapped, r"part 1 \(disk.part.01\) is not what the manifest says"),
@@ -257,16 +260,25 @@ def _too_large(shop: Shop, _: Objects) -> Objects:
     ],
 )
 def test_a_bundle_that_is_refused_leaves_nothing_behind(
-    shop: Shop, damage: Damage, complaint: str
+    used_shop: Shop, damage: Damage, complaint: str
 ) -> None:
-    kernel = shop.register(shop.put_bundle(kernel_bytes(), "vmlinuz"))
-    whole = shop.signer.bundle(MACHINE, "disk", part_bytes=400)
-    shop.put(damage(shop, whole))
-    before = shop.kept()
+    shop, prefix = used_shop, f"{damage.__name__}/"
+    shop.put(damage(shop, shop.signer.bundle(MACHINE, "disk", part_bytes=400)), prefix)
+    registered, before = shop.images.list(), shop.kept()
     with pytest.raises(InvalidValue, match=complaint):
-        shop.register("disk.manifest.xml", kernel=kernel.id)
+        shop.register(f"{prefix}disk.manifest.xml", kernel=registered[0].id)
     assert shop.kept() == before
-    assert [image.id for image in shop.images.list()] == [kernel.id]
+    assert shop.images.list() == registered
+
+
+@pytest.fixture(scope="module")
+def used_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """One for all tests that leave it as it was."""
+    folder = tmp_path_factory.mktemp("shop")
+    with SQLiteState(folder / "cloud.db") as state:
+        shop = _shop(state, folder / "blobs")
+        shop.register(shop.put_bundle(kernel_bytes(), "vmlinuz"))
+        yield shop
 
 
 def test_kinds_and_kernels_that_do_not_fit_are_refused(shop: Shop) -> None:
@@ -291,6 +303,21 @@ def test_without_certificates_no_bundle_is_read(shop: Shop) -> None:
         plain.register_object("centos", key)
     shop.put({"vmlinuz": kernel_bytes()})
     assert plain.register_object("centos", "vmlinuz").kind is ImageKind.KERNEL
+
+
+@pytest.mark.parametrize(("size_mib", "part_mib"), [(200, 10), (60, 60)])
+def test_a_large_image_takes_little_memory(tmp_path: Path, size_mib: int, part_mib: int) -> None:
+    """In parts of 10 MB, and in one that is larger than what may be held."""
+    program = Path(__file__).with_name("register_large.py")
+    done = subprocess.run(
+        [sys.executable, str(program), str(tmp_path), str(size_mib), str(part_mib)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    grown_kib, seconds = done.stdout.split()
+    assert int(grown_kib) < 40 * 1024
+    assert float(seconds) < 5
 
 
 # Files and plain objects
