@@ -61,6 +61,9 @@ EC2: Final = Taken(
             "InstanceMetadataTags": "tags are not in the metadata",
         },
     },
+    optional={
+        "RegisterImageRequest": frozenset({"Name"}),  # images had no names before 2010-08-31
+    },
     # Types are what the cloud's owner has made them.
     open_enums=frozenset({"InstanceType"}),
 )
