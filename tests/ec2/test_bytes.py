@@ -68,7 +68,7 @@ def _codes(wire: Wire, body: bytes, **how: Any) -> tuple[str, str]:
         (b"Version=" + b"1" * 100_000, "NoSuchVersion"),
         (b"Version=2011-06-15&Action=DescribeRegions", "InvalidAction"),
         (b"Version=2016-11-15&Action=GetCallerIdentity", "InvalidAction"),
-        (b"Version=2016-11-15&Action=CreateVolume&Size=1", "UnsupportedOperation"),
+        (b"Version=2016-11-15&Action=CreateVpnGateway&Type=ipsec.1", "UnsupportedOperation"),
     ],
 )
 def test_bodies_that_are_no_request(wire: Wire, body: bytes, code: str) -> None:

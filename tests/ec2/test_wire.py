@@ -69,7 +69,11 @@ def test_each_service_has_its_own_document_for_errors(
 
 
 def test_what_is_known_to_aws_is_unsupported_and_all_else_invalid(wire: Wire) -> None:
-    for version, known in ((_EC2, "CreateVpc"), (_STS, "AssumeRole"), (_IAM, "CreateRole")):
+    for version, known in (
+        (_EC2, "CreateVpnGateway"),
+        (_STS, "DecodeAuthorizationMessage"),
+        (_IAM, "CreateSAMLProvider"),
+    ):
         assert wire.post(f"Action={known}&{version}".encode()).code == "UnsupportedOperation"
         assert f" {known} by " in wire.records[-1].getMessage()
         assert wire.post(f"Action=Nothing%0A&{version}".encode()).code == "InvalidAction"
