@@ -314,6 +314,19 @@ def test_what_xml_or_a_terminal_cannot_carry_is_refused(wire: Wire, character: s
         assert refused["Error"]["Code"] == "InvalidParameterValue"
 
 
+def test_user_data_of_a_stopped_instance_are_changed(world: SimWorld, image: str) -> None:
+    wire = Wire(EC2App(world.cloud, keys=AccountKeys()))
+    asked = {"ImageId": image, "MinCount": 1, "MaxCount": 1}
+    [one] = wire.call("ec2", "RunInstances", asked)["Instances"]
+    world.settle()
+    wire.call("ec2", "StopInstances", {"InstanceIds": [one["InstanceId"]]})
+    world.settle()
+    changed = {"InstanceId": one["InstanceId"], "UserData": {"Value": b"\0\xff"}}
+    assert "Error" not in wire.call("ec2", "ModifyInstanceAttribute", changed)
+    which = {"InstanceId": one["InstanceId"], "Attribute": "userData"}
+    assert wire.call("ec2", "DescribeInstanceAttribute", which)["UserData"]["Value"] == "AP8="
+
+
 # Filters
 
 
