@@ -30,9 +30,10 @@ _UNKNOWN = {
 """All that those hear who are not let in: of these none tells anything of the cloud."""
 
 
-@pytest.fixture
-def wire(world: Any) -> Wire:
-    return Wire(EC2App(world.cloud, keys=AccountKeys()))
+@pytest.fixture(scope="module")
+def wire() -> Iterator[Wire]:
+    with SimWorld() as world:
+        yield Wire(EC2App(world.cloud, keys=AccountKeys()))
 
 
 def _codes(wire: Wire, body: bytes, **how: Any) -> tuple[str, str]:
@@ -182,7 +183,7 @@ def test_a_body_that_breaks_off(wire: Wire) -> None:
 
 
 def test_a_version_that_there_is_not_does_nothing(wire: Wire) -> None:
-    wire.call("ec2", "CreateKeyPair", {"KeyName": "eucatest"})
+    wire.call("ec2", "CreateKeyPair", {"KeyName": "eucatest", "KeyType": "ed25519"})
     reply = wire.post(b"Action=DeleteKeyPair&Version=latest&KeyName=eucatest")
     assert reply.code == "NoSuchVersion"
     assert len(wire.call("ec2", "DescribeKeyPairs")["KeyPairs"]) == 1

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import attrs
 
+from pycloud.aws.canonical import as_bytes
 from pycloud.aws.errors import AWSError
 
 _LENGTH = re.compile("[0-9]{1,18}")
@@ -46,7 +47,7 @@ def _raw_path(environ: Mapping[str, Any]) -> str:
     if raw and raw.startswith("/"):
         return str(raw).partition("?")[0]
     decoded = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    return quote(decoded.encode("latin-1"), safe="/-_.~") or "/"
+    return quote(as_bytes(decoded), safe="/-_.~") or "/"
 
 
 def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
