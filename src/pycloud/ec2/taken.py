@@ -37,6 +37,7 @@ EC2: Final = Taken(
             "SecurityGroupIds SecurityGroups TagSpecifications DisableApiTermination "
             "InstanceInitiatedShutdownBehavior MetadataOptions NetworkInterfaces KernelId RamDiskId",
             "RunInstancesMonitoringEnabled": "Enabled",
+            "SecureBlobAttributeValue": "Value",
             "Tag": "Key Value",
             "TagSpecification": "ResourceType Tags",
             "UserIdGroupPair": "GroupId GroupName UserId Description VpcId",
