@@ -298,6 +298,8 @@ class ImageRegistry:
         return _image(row)
 
     def _owned(self, tx: Transaction, image: ImageId, account: AccountId) -> Image:
+        # Locked for a change at once: two that only shared it would wait for each other then.
+        tx.execute(tx.locked(select(images.c.id).where(images.c.id == image))).all()
         found = self.find(tx, image, account=account)
         if found.account != account:
             raise NotOwner(f"{image} belongs to another account, which alone may change it")
@@ -360,6 +362,7 @@ class ImageRegistry:
             self._check(tx, account, name, kernel_id, ramdisk_id)
         self._store(source, id_)
         try:
+            self._check_copy(source, id_, facts, has_kernel=kernel_id is not None)
             with self.state.transaction() as tx:
                 self._check(tx, account, name, kernel_id, ramdisk_id)
                 record = Image(
@@ -408,10 +411,24 @@ class ImageRegistry:
         if ramdisk is not None:
             self.find(tx, ramdisk, account=account, kind=ImageKind.RAMDISK)
 
+    def _check_copy(
+        self, source: _Source, id_: ImageId, facts: ImageFacts, *, has_kernel: bool
+    ) -> None:
+        """Raise `InvalidValue` if what was copied is not what was looked at: only the copy stays
+        as it is.
+        """
+        copy = _Object(self.buckets, _BUCKET, id_)
+        if _inspected(copy, facts.kind, has_kernel=has_kernel) != facts:
+            raise InvalidValue(f"{source.name} was changed while it was registered: try again")
+
     def _store(self, source: _Source, id_: ImageId) -> None:
         if _BUCKET not in self.buckets.list_buckets():
             with contextlib.suppress(Duplicate):
                 self.buckets.create(_BUCKET)
+            if _BUCKET not in self.buckets.list_buckets():
+                raise Duplicate(
+                    f"the bucket {_BUCKET!r}, where images are kept, is not the cloud's"
+                )
         with source.open() as stream:
             self.buckets.put(_BUCKET, id_, stream)
 
