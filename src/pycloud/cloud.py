@@ -451,9 +451,25 @@ class CloudController:
         """Return the archive with which old and new tools find the cloud and are let in. Raises
         `NotFound`, and `InvalidValue` for a cloud that was assembled without `identity`.
         """
-        if self.identity is None:
-            raise InvalidValue("the cloud knows no users: assemble it with identity=")
-        return self.identity.credentials_zip(user, account=account, region=self.region)
+        return self._users().credentials_zip(user, account=account, region=self.region)
+
+    def delete_account(self, account: AccountId, *, recursive: bool = False) -> None:
+        """Delete an account that has nothing any more but what each has by itself: the user
+        `admin`, the VPC and the default group. With `recursive`, all its users go too, with their
+        keys and certificates.
+
+        Raises `NotFound`, `InUse` naming what it still has, and `InvalidValue` for the
+        administrator's, and for a cloud that was assembled without `identity`.
+        """
+        identity = self._users()
+        with self.state.transaction() as tx:
+            identity.accounts.claim(tx, account)
+            if recursive:
+                for user in identity.users.list(account=account):
+                    identity.forget(user)
+            self.groups.forget(tx, account)
+            self.tags.forget_account(tx, account)
+            identity.accounts.delete(account)
 
     def metadata(self, address: IPv4Address) -> InstanceMetadata | None:
         """Return what the metadata service tells the guest at `address`; None if there is none."""
@@ -466,6 +482,11 @@ class CloudController:
         return self._metadata_of(instance, image, [group.name for group in groups])
 
     # Behind the verbs
+
+    def _users(self) -> Identity:
+        if self.identity is None:
+            raise InvalidValue("the cloud knows no users: assemble it with identity=")
+        return self.identity
 
     def _watch(self, node: NodeController) -> None:
         self._watches[node.name] = node.watch(partial(self._loop.nudge, node.name))

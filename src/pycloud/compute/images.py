@@ -270,6 +270,8 @@ class ImageRegistry:
         return _image(row)
 
     def _owned(self, tx: Transaction, image: ImageId, account: AccountId) -> Image:
+        # Locked for a change at once: two that only shared it would wait for each other then.
+        tx.execute(tx.locked(select(images.c.id).where(images.c.id == image))).all()
         found = self.find(tx, image, account=account)
         if found.account != account:
             raise NotOwner(f"{image} belongs to another account, which alone may change it")
@@ -387,6 +389,10 @@ class ImageRegistry:
         if _BUCKET not in self.buckets.list_buckets():
             with contextlib.suppress(Duplicate):
                 self.buckets.create(_BUCKET)
+            if _BUCKET not in self.buckets.list_buckets():
+                raise Duplicate(
+                    f"the bucket {_BUCKET!r}, where images are kept, is not the cloud's"
+                )
         stored = self.buckets.put(_BUCKET, id_, stream)
         if stored.size_bytes != size:
             self.buckets.remove(_BUCKET, id_)
