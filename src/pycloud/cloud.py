@@ -64,6 +64,7 @@ from pycloud.storage.buckets import BucketStore
 from pycloud.tags import TagStore
 
 _GIB = 1024**3
+_GOING = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
 _TOKEN_CHARS = 64
 
 
@@ -217,6 +218,7 @@ class CloudController:
         shutdown_behaviour: ShutdownBehaviour = "stop",
         monitored: bool = False,
         tags: Mapping[str, str] | None = None,
+        system_tags: Mapping[str, str] | None = None,
         client_token: str | None = None,
         account: AccountId = ADMIN_ACCOUNT,
     ) -> list[Instance]:
@@ -225,7 +227,8 @@ class CloudController:
 
         They come back `pending`, in the security groups `groups` (ids; by default the account's
         default group). `protected` ones can't be terminated; `shutdown_behaviour` is what becomes
-        of one whose guest switches itself off. The same `client_token` again gives the same instances ("Ensuring
+        of one whose guest switches itself off. `system_tags` (`aws:…`) say where it comes from; its
+        users can't change them. The same `client_token` again gives the same instances ("Ensuring
         idempotency in Amazon EC2 API requests"). Raises `InvalidValue`, `NotFound`, `NoRoom`,
         `NoAddress`, and `Duplicate` if the token was used for another launch; then nothing was
         launched.
@@ -246,6 +249,7 @@ class CloudController:
             shutdown_behaviour=shutdown_behaviour,
             monitored=monitored,
             tags=tags or {},
+            system_tags=system_tags or {},
             account=account,
         )
         if client_token is not None and not 1 <= len(client_token) <= _TOKEN_CHARS:
@@ -319,7 +323,7 @@ class CloudController:
         check_options(changes)
         with self._chosen([id], account) as (tx, found):
             [instance] = found
-            if instance.state in (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED):
+            if instance.state in _GOING:
                 raise WrongState(f"cannot change {id}: it is {instance.state}")
             if type is not None or user_data is not None:
                 if instance.state is not InstanceState.STOPPED:
@@ -369,7 +373,7 @@ class CloudController:
         """
         with self._chosen(ids, account) as (tx, found):
             for one in found:
-                if one.is_protected:
+                if one.is_protected and one.state not in _GOING:
                     raise Protected(f"{one.id} is protected from termination: take that back first")
             return [self.instances.want(tx, one, Verb.TERMINATE) for one in found]
 
@@ -576,6 +580,7 @@ class CloudController:
         made = [instance.id for instance in launched]
         self.groups.attach(tx, made, launch.groups, account=launch.account)
         self.tags.put(tx, made, launch.tags, account=launch.account)
+        self.tags.put(tx, made, launch.system_tags, account=launch.account, system=True)
         tx.nudge()
         return launched
 

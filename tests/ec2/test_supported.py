@@ -36,6 +36,9 @@ def test_what_is_harmless_is_in_the_model_and_has_a_reason(action: Action) -> No
     for member, reason in action.harmless.items():
         assert member in shape.members
         assert len(reason) > 10
+        inner = shape.members[member]
+        if inner.type_name == "structure":
+            assert EC2.harmless.get(inner.name), f"{action.name} refuses whatever is in {member}"
 
 
 @pytest.mark.parametrize("action", _ALL)

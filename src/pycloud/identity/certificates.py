@@ -19,7 +19,7 @@ from pycloud.identity.sealing import Seal
 from pycloud.identity.users import User, lock_user
 from pycloud.ids import ADMIN_ACCOUNT, AccountId, CertificateId, UserId, mint_key_id
 from pycloud.state.database import Database
-from pycloud.state.schema import certificates, cloud_certificate
+from pycloud.state.schema import certificates, cloud_certificate, users
 
 _YEARS = timedelta(days=3650)
 _CLOUD = "cloud certificate"
