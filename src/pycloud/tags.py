@@ -24,7 +24,6 @@ anew.
 _OF = select(tags.c.resource, tags.c.key, tags.c.value).where(
     tags.c.resource.in_(bindparam("resources", expanding=True))
 )
-_INSERT = tags.insert()
 _RESERVED = "aws:"
 _BY_USERS = tags.c.key.not_like(f"{_RESERVED}%")
 
@@ -62,13 +61,13 @@ class TagStore:
             check_tags(values)
         if not values:
             return
-        tx.execute(delete(tags).where(tags.c.resource.in_(resources), tags.c.key.in_(values)))
+        # In one order, so that no two who tag the same things wait for each other.
         rows = [
             {"resource": resource, "key": key, "value": value, "account": account}
-            for resource in dict.fromkeys(resources)
-            for key, value in values.items()
+            for resource in sorted(set(resources))
+            for key, value in sorted(values.items())
         ]
-        tx.execute(_INSERT, rows)
+        tx.put(tags, rows)
         count = (
             select(tags.c.resource)
             .where(tags.c.resource.in_(resources), _BY_USERS)
@@ -121,6 +120,10 @@ class TagStore:
     def forget(self, tx: Transaction, resources: Sequence[str]) -> None:
         """Remove the tags of what is gone."""
         tx.execute(delete(tags).where(tags.c.resource.in_(resources)))
+
+    def forget_account(self, tx: Transaction, account: AccountId) -> None:
+        """Remove all tags of an account, as part of `tx`."""
+        tx.execute(delete(tags).where(tags.c.account == account))
 
 
 def check_tags(values: Mapping[str, str]) -> None:

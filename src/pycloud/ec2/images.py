@@ -8,6 +8,7 @@ from typing import Any
 from pycloud.aws.actions import Actions, Answer
 from pycloud.aws.errors import AWSError
 from pycloud.aws.writer import moment_of
+from pycloud.compute.bundles import InvalidBundle
 from pycloud.compute.records import Image, ImageKind
 from pycloud.ec2.answers import picked, tag_set, tags_for
 from pycloud.ec2.call import Call, check_ids
@@ -82,11 +83,14 @@ def describe_images(
     return {"Images": items, "NextToken": next_token}
 
 
-@actions.action("RegisterImage", codes={Duplicate: "InvalidAMIName.Duplicate"})
+@actions.action(
+    "RegisterImage",
+    codes={Duplicate: "InvalidAMIName.Duplicate", InvalidBundle: "InvalidManifest"},
+)
 def register_image(
     call: Call,
     *,
-    name: str,
+    name: str | None = None,
     image_location: str | None = None,
     description: str = "",
     architecture: str = "x86_64",
@@ -96,14 +100,17 @@ def register_image(
     root_device_name: str = ROOT_DEVICE,
     tag_specifications: Sequence[Mapping[str, Any]] | None = None,
 ) -> Answer:
-    """From `bucket/key`: a disk image, or the manifest of a bundle."""
+    """From `bucket/key`: a disk image, or the manifest of a bundle. Without a name, as old tools
+    send it, the image is called what its location is.
+    """
     if image_location is None:
         raise AWSError("MissingParameter", "The request must contain the parameter ImageLocation")
     _check_choice("Architecture", architecture, "x86_64")
     _check_choice("VirtualizationType", virtualization_type, "hvm")
     _check_choice("RootDeviceName", root_device_name, ROOT_DEVICE)
     tags = tags_for("image", tag_specifications)
-    bucket, _, key = image_location.strip("/").partition("/")
+    location = image_location.strip("/")
+    bucket, _, key = location.partition("/")
     if not key:
         raise AWSError(
             "InvalidAMIID.Malformed", f"ImageLocation is bucket/key, not {image_location!r}"
@@ -111,7 +118,7 @@ def register_image(
     image = call.cloud.images.register_object(
         bucket,
         key,
-        name=name,
+        name=location if name is None else name,
         description=description,
         kernel=None if kernel_id is None else ImageId(kernel_id),
         ramdisk=None if ramdisk_id is None else ImageId(ramdisk_id),

@@ -69,6 +69,9 @@ EC2: Final = Taken(
             "EbsOptimized": "it tells how fast volumes are, not what they do",
         },
     },
+    optional={
+        "RegisterImageRequest": frozenset({"Name"}),  # images had no names before 2010-08-31
+    },
     # Types are what the cloud's owner has made them.
     open_enums=frozenset({"InstanceType"}),
 )
