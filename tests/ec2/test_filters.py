@@ -423,7 +423,6 @@ FILTERED = [
             "subnet-id": "{subnet}",
             "vpc-id": "{vpc}",
         },
-        tagged=False,
     ),
     Filtered(
         "DescribeAddresses",

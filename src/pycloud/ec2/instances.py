@@ -15,7 +15,7 @@ from pycloud.ec2.answers import tag_set
 from pycloud.ec2.call import Call, check_ids
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.images import ROOT_DEVICE
-from pycloud.ec2.interfaces import interface_of
+from pycloud.ec2.interfaces import described_interface
 from pycloud.ec2.pages import check_size, place_of, refuse_with_ids, token_of
 from pycloud.ec2.surroundings import Surroundings
 from pycloud.ec2.taken import EC2
@@ -224,7 +224,7 @@ def _described(call: Call, one: Instance, around: Surroundings) -> dict[str, Any
     groups = around.groups_of(one)
     address = None if one.address is None else str(one.address)
     public = around.public_address_of(one)
-    interface = interface_of(call, one, around)
+    interface = described_interface(call, one, around)
     return {
         "OwnerId": one.account,
         "ReservationId": one.reservation_id,
