@@ -203,12 +203,13 @@ def _assemble(
 ) -> Box:
     state = pycloud.SQLiteState(home / "cloud.db")
     buckets = pycloud.BucketStore(state, FileBlobs(home / "blobs"))
+    identity = pycloud.Identity(state, pycloud.Seal.from_file(home / "seal.key"))
     cloud = pycloud.CloudController(
         state,
         scheduler=pycloud.ClusterScheduler(state, nodes),
         addresses=pycloud.IPPool(state, network),
-        images=pycloud.ImageRegistry(state, buckets),
-        identity=pycloud.Identity(state, pycloud.Seal.from_file(home / "seal.key")),
+        images=pycloud.ImageRegistry(state, buckets, certificates=identity.certificates),
+        identity=identity,
         # What leads to an elastic address is not led anywhere yet: only simulated guests have them.
         elastic=pycloud.ElasticAddresses(state, pycloud.IPPool(state, PUBLIC, name="public"))
         if simulated

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pycloud.clock import ManualClock as ManualClock
     from pycloud.clock import SystemClock as SystemClock
     from pycloud.cloud import CloudController as CloudController
+    from pycloud.compute.bundles import InvalidBundle as InvalidBundle
     from pycloud.compute.explanation import Explanation as Explanation
     from pycloud.compute.explanation import Objection as Objection
     from pycloud.compute.hypervisor import Domain as Domain
@@ -160,6 +161,7 @@ _WHERE = {
             "SystemClock",
         ),
         "cloud": ("CloudController",),
+        "compute.bundles": ("InvalidBundle",),
         "compute.explanation": (
             "Explanation",
             "Objection",

@@ -33,6 +33,7 @@ from pycloud.compute.records import (
     Instance,
     InstanceState,
     NodeRoom,
+    NodeState,
     ShutdownBehaviour,
 )
 from pycloud.compute.scheduler import Capacity, ClusterScheduler
@@ -63,6 +64,7 @@ from pycloud.storage.buckets import BucketStore
 from pycloud.tags import TagStore
 
 _GIB = 1024**3
+_GOING = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
 _TOKEN_CHARS = 64
 
 
@@ -216,6 +218,7 @@ class CloudController:
         shutdown_behaviour: ShutdownBehaviour = "stop",
         monitored: bool = False,
         tags: Mapping[str, str] | None = None,
+        system_tags: Mapping[str, str] | None = None,
         client_token: str | None = None,
         account: AccountId = ADMIN_ACCOUNT,
     ) -> list[Instance]:
@@ -224,7 +227,8 @@ class CloudController:
 
         They come back `pending`, in the security groups `groups` (ids; by default the account's
         default group). `protected` ones can't be terminated; `shutdown_behaviour` is what becomes
-        of one whose guest switches itself off. The same `client_token` again gives the same instances ("Ensuring
+        of one whose guest switches itself off. `system_tags` (`aws:…`) say where it comes from; its
+        users can't change them. The same `client_token` again gives the same instances ("Ensuring
         idempotency in Amazon EC2 API requests"). Raises `InvalidValue`, `NotFound`, `NoRoom`,
         `NoAddress`, and `Duplicate` if the token was used for another launch; then nothing was
         launched.
@@ -245,6 +249,7 @@ class CloudController:
             shutdown_behaviour=shutdown_behaviour,
             monitored=monitored,
             tags=tags or {},
+            system_tags=system_tags or {},
             account=account,
         )
         if client_token is not None and not 1 <= len(client_token) <= _TOKEN_CHARS:
@@ -318,7 +323,7 @@ class CloudController:
         check_options(changes)
         with self._chosen([id], account) as (tx, found):
             [instance] = found
-            if instance.state in (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED):
+            if instance.state in _GOING:
                 raise WrongState(f"cannot change {id}: it is {instance.state}")
             if type is not None or user_data is not None:
                 if instance.state is not InstanceState.STOPPED:
@@ -368,7 +373,7 @@ class CloudController:
         """
         with self._chosen(ids, account) as (tx, found):
             for one in found:
-                if one.is_protected:
+                if one.is_protected and one.state not in _GOING:
                     raise Protected(f"{one.id} is protected from termination: take that back first")
             return [self.instances.want(tx, one, Verb.TERMINATE) for one in found]
 
@@ -424,11 +429,13 @@ class CloudController:
         self.scheduler.nodes.pop(NodeName(name), None)
         self._unwatch(name)
 
-    def capacity(self, *, zone: str | None = None) -> dict[str, Capacity]:
+    def capacity(
+        self, *, zone: str | None = None, account: AccountId | None = None
+    ) -> dict[str, Capacity]:
         """Return how many instances of each type alone fit now, and would fit on empty nodes; in
-        all zones, or in one. Raises `NotFound`.
+        all zones, or in one; on all nodes, or on those that `account` may use. Raises `NotFound`.
         """
-        return self.scheduler.capacity(self.types.list(), zone=zone)
+        return self.scheduler.capacity(self.types.list(), zone=zone, account=account)
 
     def explain(
         self,
@@ -439,7 +446,7 @@ class CloudController:
         account: AccountId = ADMIN_ACCOUNT,
     ) -> Explanation:
         """Say what speaks for and against launching `count` instances of a type, without doing
-        it. Raises `NotFound`.
+        it. Raises `NotFound`, `InvalidValue`.
         """
         kind = self.types.get(type)
         return self.scheduler.explain(kind, placement or Placement(), count=count, account=account)
@@ -448,9 +455,25 @@ class CloudController:
         """Return the archive with which old and new tools find the cloud and are let in. Raises
         `NotFound`, and `InvalidValue` for a cloud that was assembled without `identity`.
         """
-        if self.identity is None:
-            raise InvalidValue("the cloud knows no users: assemble it with identity=")
-        return self.identity.credentials_zip(user, account=account, region=self.region)
+        return self._users().credentials_zip(user, account=account, region=self.region)
+
+    def delete_account(self, account: AccountId, *, recursive: bool = False) -> None:
+        """Delete an account that has nothing any more but what each has by itself: the user
+        `admin`, the VPC and the default group. With `recursive`, all its users go too, with their
+        keys and certificates.
+
+        Raises `NotFound`, `InUse` naming what it still has, and `InvalidValue` for the
+        administrator's, and for a cloud that was assembled without `identity`.
+        """
+        identity = self._users()
+        with self.state.transaction() as tx:
+            identity.accounts.claim(tx, account)
+            if recursive:
+                for user in identity.users.list(account=account):
+                    identity.forget(user)
+            self.groups.forget(tx, account)
+            self.tags.forget_account(tx, account)
+            identity.accounts.delete(account)
 
     def metadata(self, address: IPv4Address) -> InstanceMetadata | None:
         """Return what the metadata service tells the guest at `address`; None if there is none."""
@@ -463,6 +486,11 @@ class CloudController:
         return self._metadata_of(instance, image, [group.name for group in groups])
 
     # Behind the verbs
+
+    def _users(self) -> Identity:
+        if self.identity is None:
+            raise InvalidValue("the cloud knows no users: assemble it with identity=")
+        return self.identity
 
     def _watch(self, node: NodeController) -> None:
         self._watches[node.name] = node.watch(partial(self._loop.nudge, node.name))
@@ -552,6 +580,7 @@ class CloudController:
         made = [instance.id for instance in launched]
         self.groups.attach(tx, made, launch.groups, account=launch.account)
         self.tags.put(tx, made, launch.tags, account=launch.account)
+        self.tags.put(tx, made, launch.system_tags, account=launch.account, system=True)
         tx.nudge()
         return launched
 
@@ -625,10 +654,14 @@ class CloudController:
         )
 
 
-def _as_heard(instance: Instance, unheard: frozenset[NodeName]) -> Instance:
-    if instance.state is InstanceState.RUNNING and instance.node in unheard:
-        return attrs.evolve(instance, state=InstanceState.SILENT)
-    return instance
+def _as_heard(instance: Instance, unheard: Mapping[NodeName, NodeState]) -> Instance:
+    why = unheard.get(instance.node)
+    if instance.state is not InstanceState.RUNNING or why is None:
+        return instance
+    what = "in maintenance" if why is NodeState.MAINTENANCE else str(why)
+    return attrs.evolve(
+        instance, state=InstanceState.SILENT, reason=f"its node {instance.node} is {what}"
+    )
 
 
 def _size(instance: Instance) -> InstanceType:

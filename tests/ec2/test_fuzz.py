@@ -29,7 +29,8 @@ from pycloud.state.schema import accounts
 from pycloud.testing.world import SimWorld
 from tests.aws.shapes import values_of
 from tests.conftest import new_postgres_database
-from tests.ec2.conftest import STRANGER, AccountKeys
+from tests.ec2.conftest import AccountKeys
+from tests.ec2.things import STRANGER
 from tests.ec2.wire import Wire
 
 _EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "12"))

@@ -24,7 +24,8 @@ from pycloud.identity.identity import Identity
 from pycloud.identity.sealing import Seal
 from pycloud.testing.world import SimWorld
 from tests.conftest import NewDatabase
-from tests.ec2.conftest import STRANGER, AccountKeys
+from tests.ec2.conftest import AccountKeys
+from tests.ec2.things import STRANGER
 from tests.ec2.wire import HOST, Wire
 
 _EC2 = "Version=2016-11-15"

@@ -39,6 +39,8 @@ class Taken:
     members: Mapping[str, frozenset[str]]
     harmless: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
     """Members that may be given though they change nothing here, with the reason."""
+    optional: Mapping[str, frozenset[str]] = attrs.field(factory=dict)
+    """Members that the model requires, and that old clients leave out; handlers have a default."""
     open_enums: frozenset[str] = frozenset()
     """Enumerations that this cloud extends: their values are not checked against the model."""
 
@@ -68,8 +70,11 @@ def _structure(shape: Any, protocol: str, taken: Taken) -> Read:
         known = key in carried or key in harmless
         read = reader_of(member, protocol, taken) if known else None
         members[wire_name(key, member, protocol)] = (key, read, key in carried)
+    optional = taken.optional.get(shape.name, frozenset())
     required = [
-        (key, wire_name(key, shape.members[key], protocol)) for key in shape.required_members
+        (key, wire_name(key, shape.members[key], protocol))
+        for key in shape.required_members
+        if key not in optional
     ]
 
     def read_structure(node: Tree | str, path: str) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class Launch:
     shutdown_behaviour: ShutdownBehaviour
     monitored: bool
     tags: Mapping[str, str]
+    system_tags: Mapping[str, str]
     account: AccountId
 
     def __attrs_post_init__(self) -> None:
