@@ -15,7 +15,12 @@ from pycloud.errors import Cannot, InvalidValue
 _TTL_DEFAULT = 64
 _HEADER_BYTES = 64 * 1024
 _TIMEOUT_S = 10
-_SINGLE = frozenset({b"Authorization", b"Content-Length", b"Content-Type", b"Host", b"X-Amz-Date"})
+_SINGLE = frozenset(
+    {
+        *(b"Authorization", b"Content-Length", b"Content-Type", b"Host", b"Transfer-Encoding"),
+        b"X-Amz-Date",
+    }
+)
 
 _log = logging.getLogger("pycloud.http")
 
@@ -93,8 +98,8 @@ class _Headers(dict[bytes, bytes]):
     """
 
     def __setitem__(self, name: bytes, value: bytes) -> None:
-        if b"_" in name:
-            return  # in the environment it would be another header, with hyphens
+        if b"_" in name and name.replace(b"_", b"-") in _SINGLE:
+            return  # in the environment it would be that header
         if name in self and name in _SINGLE:
             raise ValueError(f"two headers {name.decode('latin-1')}")
         if name == b"Content-Length" and not value.isdigit():
