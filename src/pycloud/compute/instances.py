@@ -21,6 +21,7 @@ from pycloud.state.schema import consoles, instances, reservations
 from pycloud.state.transaction import Transaction
 
 _INSERT = instances.insert()
+_UPDATE = update(instances).where(instances.c.id == bindparam("written"))
 _RESERVE = reservations.insert()
 _TOKENS = select(reservations.c.id, reservations.c.client_token).where(
     reservations.c.id.in_(bindparam("ids", expanding=True)),
@@ -167,7 +168,7 @@ class InstanceStore:
 
     def write(self, tx: Transaction, instance: Instance) -> None:
         """Write a changed instance."""
-        tx.execute(update(instances).where(instances.c.id == instance.id).values(_row(instance)))
+        tx.execute(_UPDATE, {"written": instance.id, **_row(instance)})
 
     def keep_console(self, tx: Transaction, id_: InstanceId, output: bytes) -> None:
         """Keep the last words of a guest, in place of former ones."""
