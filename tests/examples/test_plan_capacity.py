@@ -36,7 +36,7 @@ def test_the_same_seed_gives_the_same_day_and_another_another() -> None:
 
 
 def test_what_finds_no_room_is_told_why() -> None:
-    course = _day(RoundRobin(), machines=1600)
+    course = _day(RoundRobin(), machines=400)
     assert course.replaced < course.lost
     assert "lack memory" in str(course.refusal)
     assert "First refusal: no room" in summary(course)
