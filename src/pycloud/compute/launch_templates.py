@@ -72,7 +72,7 @@ class LaunchTemplates:
         description: str = "",
         account: AccountId = ADMIN_ACCOUNT,
     ) -> LaunchTemplate:
-        """Make a template with its version 1. Raises `InvalidValue`, `Duplicate`."""
+        """Make a template with its version 1. Raises `InvalidValue`, `NotFound`, `Duplicate`."""
         if not _NAME.fullmatch(name):
             raise InvalidValue(
                 f"{name!r} cannot name a launch template: 3 to 128 letters, digits and ().-/_"
@@ -211,7 +211,11 @@ class LaunchTemplates:
     ) -> TemplateVersion:
         checked_text("the description of a version", description)
         written = TemplateVersion(number, description, dict(data), tx.now)
-        values = attrs.asdict(written, recurse=False) | {"data": json.dumps(written.data)}
+        try:
+            text = json.dumps(written.data, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InvalidValue(f"a version's data is what JSON can carry: {error}") from None
+        values = attrs.asdict(written, recurse=False) | {"data": text}
         tx.execute(launch_template_versions.insert().values(template_id=id_, **values))
         return written
 
