@@ -110,8 +110,9 @@ def test_two_who_tag_one_thing_at_once_are_one_after_the_other(
     with make_state() as elsewhere:
         meanwhile(
             tags.state,
-            lambda: _put(tags, ["i-1", "i-2"], {"Name": "first", "a": "1"}),
+            lambda: _put(tags, ["i-1"], {"Name": "first", "a": "1"}),
             lambda: _put(TagStore(elsewhere), ["i-2", "i-1"], {"Name": "second", "b": "2"}),
+            then=lambda: _put(tags, ["i-2"], {"Name": "first", "a": "1"}),
         )
     both = {"Name": "second", "a": "1", "b": "2"}
     assert _of(tags, "i-1", "i-2") == {"i-1": both, "i-2": both}

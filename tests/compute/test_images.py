@@ -143,6 +143,21 @@ def test_two_who_share_one_image_at_once_both_do(
     assert registry.grantees(machine.id) == sorted([research, "999999999999"])
 
 
+def test_whoever_uses_an_image_and_then_shares_it_waits_for_nobody(
+    registry: ImageRegistry, machine: Image, make_state: Callable[[], Database]
+) -> None:
+    with make_state() as other:
+        elsewhere = ImageRegistry(other, registry.buckets)
+        meanwhile(
+            registry.state,
+            lambda: registry.get(machine.id),
+            lambda: elsewhere.describe_as(machine.id, "second"),
+            then=lambda: registry.share(machine.id, public=True),
+        )
+    image = registry.get(machine.id)
+    assert (image.is_public, image.description) == (True, "second")
+
+
 def test_a_deregistered_image_is_shared_with_nobody(
     registry: ImageRegistry, machine: Image, research: AccountId
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from pycloud import limits
 from pycloud.errors import Duplicate, InUse, InvalidValue, LimitExceeded, NotFound
-from pycloud.ids import AccountId, RuleId, SecurityGroupId
+from pycloud.ids import ADMIN_ACCOUNT, AccountId, RuleId, SecurityGroupId
 from pycloud.network.groups import SecurityGroup, SecurityGroups
 from pycloud.network.rules import ALL_OUT, Rule
 from pycloud.network.vpcs import VPCStore
@@ -197,6 +197,25 @@ def test_a_rule_names_no_group_that_is_gone(
             lambda: groups.delete(web.id),
             lambda: _groups(elsewhere).authorize(db.id, [from_web]),
         )
+
+
+def test_two_whose_rules_name_each_others_groups_do_not_wait_for_each_other(
+    groups: SecurityGroups, elsewhere: Database
+) -> None:
+    one, other = sorted(groups.create(name, "").id for name in ("a", "b"))
+
+    def lock() -> None:
+        with groups.state.transaction() as tx:
+            groups.find(tx, one, account=ADMIN_ACCOUNT)
+
+    meanwhile(
+        groups.state,
+        lock,
+        lambda: _groups(elsewhere).authorize(other, [Rule("-1", None, None, source_group_id=one)]),
+        then=lambda: groups.authorize(one, [Rule("-1", None, None, source_group_id=other)]),
+    )
+    found = {(rule.group_id, rule.rule.source_group_id) for rule in groups.rules([one, other])}
+    assert {(one, other), (other, one)} <= found
 
 
 # Instances
