@@ -7,8 +7,9 @@ from typing import Any
 
 import attrs
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 from sqlalchemy import delete, func, select, update
 
@@ -16,9 +17,9 @@ from pycloud import limits
 from pycloud.errors import InvalidValue, LimitExceeded, NotFound
 from pycloud.identity.sealing import Seal
 from pycloud.identity.users import User, lock_user
-from pycloud.ids import CertificateId, UserId, mint_key_id
+from pycloud.ids import ADMIN_ACCOUNT, AccountId, CertificateId, UserId, mint_key_id
 from pycloud.state.database import Database
-from pycloud.state.schema import certificates, cloud_certificate
+from pycloud.state.schema import certificates, cloud_certificate, users
 
 _YEARS = timedelta(days=3650)
 _CLOUD = "cloud certificate"
@@ -103,6 +104,37 @@ class CertificateStore:
             made: str = tx.execute(query).scalar_one()
         return made
 
+    def unwrap(self, wrapped: bytes) -> bytes:
+        """Return what was encrypted for the cloud's certificate (RSA, PKCS #1 v1.5). Raises
+        `InvalidValue` where it is seen that it was not; where it is not seen, what comes out is
+        random, so that nobody learns from the answers what others encrypted (RFC 8017, 7.2.2).
+        """
+        query = select(cloud_certificate.c.sealed)
+        self.cloud()
+        with self.state.reading() as tx:
+            sealed = tx.execute(query).scalar_one()
+        pem = self._seal.open(sealed, _CLOUD)
+        # It was made here, and sealed: to check it anew would take a hundred times as long.
+        key = serialization.load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
+        assert isinstance(key, rsa.RSAPrivateKey)
+        try:
+            return key.decrypt(wrapped, padding.PKCS1v15())
+        except ValueError:
+            raise InvalidValue("this was not encrypted for the cloud's certificate") from None
+
+    def has_signed(self, text: bytes, signature: bytes, *, account: AccountId) -> bool:
+        """Return whether a user of the account, or the cloud itself, signed the text (RSA, SHA-1, as
+        image bundlers sign). What any user signed will do for the administrator's account, as in
+        Eucalyptus. Certificates that are switched off do not count.
+        """
+        query = select(certificates.c.pem).join(users, users.c.id == certificates.c.user_id)
+        query = query.where(certificates.c.is_active)
+        if account != ADMIN_ACCOUNT:
+            query = query.where(users.c.account == account)
+        with self.state.reading() as tx:
+            found = list(tx.execute(query).scalars())
+        return any(_has_signed(pem, text, signature) for pem in [*found, self.cloud()])
+
     def _add(self, user: User, pem: str, *, is_generated: bool, replace: bool) -> Certificate:
         with self.state.transaction() as tx:
             lock_user(tx, user)
@@ -141,6 +173,17 @@ def _signed(key: rsa.RSAPrivateKey, name: str, now: datetime) -> str:
 
 def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _has_signed(pem: str, text: bytes, signature: bytes) -> bool:
+    key = x509.load_pem_x509_certificate(pem.encode()).public_key()
+    if not isinstance(key, rsa.RSAPublicKey):
+        return False
+    try:
+        key.verify(signature, text, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - the bundles' own
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _private(key: rsa.RSAPrivateKey) -> str:

@@ -95,16 +95,22 @@ class SecurityGroups:
         if there is no such account.
         """
         if account is not None:
-            with self.state.reading() as tx:
-                is_there = self._by_name(tx, _DEFAULT, account) is not None
-            if not is_there:
-                with self.state.transaction() as tx:
-                    self.default(tx, account)
+            self.ensure_default(account=account)
         query = select(security_groups).order_by(security_groups.c.name, security_groups.c.id)
         if account is not None:
             query = query.where(security_groups.c.account == account)
         with self.state.reading() as tx:
             return [_group(row) for row in tx.execute(query)]
+
+    def ensure_default(self, *, account: AccountId = ADMIN_ACCOUNT) -> None:
+        """Make the account's default group unless it is there. `list` does so too, but not within
+        a block that reads only.
+        """
+        with self.state.reading() as tx:
+            is_there = self._by_name(tx, _DEFAULT, account) is not None
+        if not is_there:
+            with self.state.transaction() as tx:
+                self.default(tx, account)
 
     def delete(self, id: SecurityGroupId, *, account: AccountId = ADMIN_ACCOUNT) -> None:
         """Delete a group. Raises `NotFound`, `InvalidValue` for the default one, and `InUse`

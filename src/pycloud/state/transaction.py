@@ -43,7 +43,9 @@ class Transaction:
         self._parts = 0
         self._is_broken = False
         self.undo: list[Callable[[], None]] = []
-        """Called if this transaction is rolled back: for what was noted outside the database."""
+        """Called if this transaction, or the part in which they were added, is rolled back: for
+        what was noted outside the database.
+        """
 
     @property
     def is_sqlite(self) -> bool:
@@ -68,12 +70,14 @@ class Transaction:
     def nested(self) -> Iterator[None]:
         """Begin a part that can be rolled back alone, by an exception, with the locks it took."""
         self._parts += 1
-        name = f"part{self._parts}"
+        name, before = f"part{self._parts}", len(self.undo)
         self._connection.exec_driver_sql(f"SAVEPOINT {name}")
         try:
             yield
         except BaseException:
             self._connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {name}")
+            for undo in self.undo[before:]:
+                undo()
             raise
 
     def execute(self, statement: Executable, rows: Any = None) -> CursorResult[Any]:
