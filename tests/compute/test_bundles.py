@@ -256,10 +256,17 @@ def _pax(size: int) -> bytes:
     return info.tobuf() + bytes(size) + tar_of(("disk", b"x"))
 
 
-def _sparse(*extents: tuple[int, int], size: int = 5) -> bytes:
+def _long_names(count: int) -> bytes:
+    """Headers of long names, each for the next."""
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1
+    return (info.tobuf() + b"x".ljust(512, b"\0")) * count
+
+
+def _sparse(*extents: tuple[int, int], size: int, stored: int = 5) -> bytes:
     """A sparse file of GNU tar, with these extents."""
     info = tarfile.TarInfo("disk")
-    info.type, info.size = tarfile.GNUTYPE_SPARSE, 5
+    info.type, info.size = tarfile.GNUTYPE_SPARSE, stored
     header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
     for index, (offset, count) in enumerate(extents):
         header[386 + 24 * index : 410 + 24 * index] = b"%011o\0%011o\0" % (offset, count)
@@ -289,6 +296,10 @@ def test_an_honest_sparse_file(signer: Signer) -> None:
         (b"", 3, "cannot be unpacked at part 0"),
         (tar_of(("disk", b"one")) + bytes(16 * MIB), 3, "is larger than"),
         (_pax(16 * MIB), 1, "is larger than"),
+        (_long_names(2000) + tar_of(("disk", b"one")), 3, "cannot be unpacked at part 0"),
+        (_sparse((3, 8), size=10), 10, "has pieces behind its end"),
+        (_sparse((5, 3), (0, 2), size=10), 10, "out of order"),
+        (_sparse((0, 5), size=10, stored=2**32), 10, "cannot be unpacked at part 0"),
     ],
 )
 def test_an_archive_that_is_not_one_file_is_refused(
@@ -397,6 +408,7 @@ _REQUIRED += ["ec2_encrypted_key", "ec2_encrypted_iv", "parts", "filename", "sig
         (_with('index="1"', 'index="99"'), "each once"),
         (_with("<filename>disk", "<filename>../other/disk"), "part 0 has the name of a file"),
         (_with("<filename>disk.part.00", "<filename>.."), "part 0 has the name of a file"),
+        (_with("<filename>disk.part.00", "<filename>a&#10;b"), "part 0 has the name of a file"),
         (_with('<digest algorithm="SHA1">', '<digest algorithm="SHA1">0'), "40 hexadecimal digits"),
     ],
 )
