@@ -299,7 +299,7 @@ def test_an_honest_sparse_file(signer: Signer) -> None:
         (_long_names(2000) + tar_of(("disk", b"one")), 3, "cannot be unpacked at part 0"),
         (_sparse((3, 8), size=10), 10, "has pieces behind its end"),
         (_sparse((5, 3), (0, 2), size=10), 10, "out of order"),
-        (_sparse((0, 5), size=10, stored=2**32), 10, "cannot be unpacked at part 0"),
+        (_sparse((0, 5), size=10, stored=2**60), 10, "cannot be unpacked at part 0"),
     ],
 )
 def test_an_archive_that_is_not_one_file_is_refused(
