@@ -146,10 +146,60 @@ def test_instances_of_a_silent_node_are_shown_as_such_and_not_started_elsewhere(
     assert world.hosts["node1"].domains == {}
     explained = world.cloud.explain()
     assert {one.reason for one in explained.objections} == {"silent"}
+    assert world.cloud.explain(placement=Placement(node="node2")).remedies == (
+        "without node='node2' (on node1)",
+        "if node2 answered",
+    )
     world.hosts["node2"].answers = True
     world.cloud.tick()
     assert _state(world, "node2") is NodeState.ENABLED
     assert world.cloud.describe_instances([instance.id])[0].state is InstanceState.RUNNING
+
+
+def test_a_silent_node_is_silent_for_the_next_process_too(world: SimWorld) -> None:
+    """The next one has not waited for it yet, but nothing has been heard of it either."""
+    instance = _run(world, "node2")
+    world.hosts["node2"].answers = False
+    _pass_time(world, limits.NODE_SILENT_S)
+    world.restart()
+    assert _state(world, "node2") is NodeState.SILENT
+    assert world.cloud.describe_instances([instance.id])[0].state is InstanceState.SILENT
+    with world.another_process() as other:
+        assert other.describe_instances([instance.id])[0].state is InstanceState.SILENT
+    world.cloud.tick()
+    assert _state(world, "node2") is NodeState.SILENT
+    world.hosts["node2"].answers = True
+    world.restart()
+    assert world.cloud.describe_instances([instance.id])[0].state is InstanceState.RUNNING
+
+
+def test_what_is_shown_as_silent_says_why(world: SimWorld) -> None:
+    silent, resting = _run(world, "node1"), _run(world, "node2")
+    world.hosts["node1"].answers = False
+    world.cloud.scheduler.maintain("node2")
+    _pass_time(world, limits.NODE_SILENT_S)
+    shown = world.cloud.describe_instances([silent.id, resting.id])
+    assert [one.state for one in shown] == [InstanceState.SILENT] * 2
+    assert [one.reason for one in shown] == [
+        "its node node1 is silent",
+        "its node node2 is in maintenance",
+    ]
+
+
+def test_a_host_that_has_lost_its_disks_keeps_no_cloud_from_opening(world: SimWorld) -> None:
+    instance = _run(world, "node2")
+    world.hosts["node2"].disk_gib = 0
+    world.restart()
+    explained = world.cloud.explain(placement=Placement(node="node2"))
+    assert "it offers nothing" in str(explained)
+    assert world.cloud.describe_instances([instance.id])[0].state is InstanceState.RUNNING
+    assert {one.node for one in world.cloud.run_instances(world.images.machine.id, count=9)} == {
+        "node1"
+    }
+    world.hosts["node2"].disk_gib = 1000
+    world.settle()
+    world.check_at_rest()
+    assert world.cloud.explain(placement=Placement(node="node2")).fits
 
 
 def test_a_silent_node_can_be_given_up_with_all_that_is_on_it(world: SimWorld) -> None:

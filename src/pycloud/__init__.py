@@ -8,10 +8,11 @@
     state                         one database, SQLite or PostgreSQL
     drivers                       the outer wall: libvirt, taps, files, and simulated ones
     metadata                      what guests ask at 169.254.169.254
+    aws  ec2                      the wire, and the adapter that speaks EC2 on it
 
 A floor may use those below it; compute, storage, network and identity keep to themselves, but that
 compute uses storage and network. Nothing
-here imports `drivers` or `testing`: users do, so that every extra stays optional.
+here imports `drivers`, `testing`, `aws` or `ec2`: users do, so that every extra stays optional.
 
 The names below are the public face. They are imported when first used: `import pycloud` alone loads
 nothing else.

@@ -97,6 +97,9 @@ NODE_SILENT_S: Final = 30
 sooner.
 """
 
+OVERCOMMIT_MAX: Final = 1000
+"""Of cores or memory: what is larger is a mistake, such as percents or an infinity."""
+
 NODE_LABELS: Final = 50
 """Labels of a node: as many as AWS allows tags."""
 

@@ -347,7 +347,6 @@ class Loop:
         self._tidied = now
         with self.state.transaction() as tx:
             self._on_forgotten(tx, self.instances.forget_old(tx))
-            self.scheduler.forget_gone(tx)
             horizon = tx.now - timedelta(days=limits.JOURNAL_DAYS)
             tx.execute(delete(journal).where(journal.c.at < horizon))
         self.images.sweep()

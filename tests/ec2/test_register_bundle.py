@@ -20,7 +20,8 @@ from pycloud.identity.sealing import Seal
 from pycloud.ids import ADMIN_ACCOUNT, AccountId
 from pycloud.testing.bundles import Bundler
 from pycloud.testing.images import kernel_bytes, machine_bytes, ramdisk_bytes
-from tests.ec2.conftest import STRANGER, Served
+from tests.ec2.conftest import Served
+from tests.ec2.things import STRANGER
 
 _CONTENT = {
     ImageKind.MACHINE: machine_bytes(),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import attrs
@@ -29,6 +30,7 @@ from pycloud.state.database import Database
 from pycloud.state.schema import images, instances, launch_permissions
 from pycloud.state.transaction import Transaction
 from pycloud.storage.buckets import BucketStore
+from pycloud.tags import TagStore, check_tags
 
 _PREFIX = {ImageKind.MACHINE: "emi", ImageKind.KERNEL: "eki", ImageKind.RAMDISK: "eri"}
 _BUCKET = "pycloud-images"
@@ -68,6 +70,7 @@ class ImageRegistry:
         self.state = state
         self.buckets = buckets
         self.certificates = certificates
+        self._tags = TagStore(state)
 
     def register_kernel(
         self, path: Path | str, *, name: str | None = None, account: AccountId = ADMIN_ACCOUNT
@@ -118,6 +121,7 @@ class ImageRegistry:
         description: str = "",
         kernel: ImageId | None = None,
         ramdisk: ImageId | None = None,
+        tags: Mapping[str, str] | None = None,
         account: AccountId = ADMIN_ACCOUNT,
     ) -> Image:
         """Register what an object in a bucket of the account is: a machine image, a kernel or a
@@ -125,7 +129,8 @@ class ImageRegistry:
 
         If the object is the manifest of a bundle (`….manifest.xml`), it is the image in the parts
         beside it, with the kernel and the ramdisk that the manifest names, where none are given.
-        Raises `InvalidValue` (for a bundle, `InvalidBundle`), `NotFound`, `Duplicate`.
+        Raises `InvalidValue` (for a bundle, `InvalidBundle`), `NotFound`, `Duplicate`, and
+        `LimitExceeded` for too many `tags`.
         """
         if bucket not in self.buckets.list_buckets(account=account):
             raise NotFound("bucket", bucket)
@@ -147,6 +152,7 @@ class ImageRegistry:
             ramdisk_id=ramdisk,
             kernel_args=_KERNEL_ARGS if kernel is not None else "",
             description=description,
+            tags=tags or {},
         )
 
     def list(self, *, account: AccountId | None = ADMIN_ACCOUNT) -> list[Image]:
@@ -270,6 +276,8 @@ class ImageRegistry:
         return _image(row)
 
     def _owned(self, tx: Transaction, image: ImageId, account: AccountId) -> Image:
+        # Locked for a change at once: two that only shared it would wait for each other then.
+        tx.execute(tx.locked(select(images.c.id).where(images.c.id == image))).all()
         found = self.find(tx, image, account=account)
         if found.account != account:
             raise NotOwner(f"{image} belongs to another account, which alone may change it")
@@ -321,9 +329,11 @@ class ImageRegistry:
         ramdisk_id: ImageId | None = None,
         kernel_args: str = "",
         description: str = "",
+        tags: Mapping[str, str] = MappingProxyType({}),
     ) -> Image:
         name = checked_name("image", source.name if name is None else name)
         checked_text("the description of an image", description)
+        check_tags(tags)
         if ramdisk_id is not None and kernel_id is None:
             raise InvalidValue("a ramdisk needs a kernel: give kernel= too")
         with self.state.reading() as tx:
@@ -356,6 +366,7 @@ class ImageRegistry:
                 )
                 values = attrs.asdict(record)
                 tx.execute(images.insert().values(values | {"key": record.key.encode()}))
+                self._tags.put(tx, [id_], tags, account=account)
                 tx.record("image.registered", id_, name)
         except IntegrityError:
             self.buckets.remove(_BUCKET, id_)
@@ -387,6 +398,10 @@ class ImageRegistry:
         if _BUCKET not in self.buckets.list_buckets():
             with contextlib.suppress(Duplicate):
                 self.buckets.create(_BUCKET)
+            if _BUCKET not in self.buckets.list_buckets():
+                raise Duplicate(
+                    f"the bucket {_BUCKET!r}, where images are kept, is not the cloud's"
+                )
         stored = self.buckets.put(_BUCKET, id_, stream)
         if stored.size_bytes != size:
             self.buckets.remove(_BUCKET, id_)

@@ -186,16 +186,14 @@ class LaunchTemplates:
         """Return a version by its number, or by `$Default` or `$Latest`. Raises `InvalidValue`,
         `NotFound`.
         """
-        named = {"$Default": template.default_version, "$Latest": template.latest_version}
-        number = named.get(name)
-        if number is None:
-            if not (name.isascii() and name.isdigit() and len(name) <= 9):
-                raise InvalidValue(f"{name!r} is no version: a number, $Default or $Latest is")
-            number = int(name)
-        query = select(launch_template_versions).where(
-            launch_template_versions.c.template_id == template.id,
-            launch_template_versions.c.version == number,
-        )
+        mine = launch_template_versions.c.template_id == template.id
+        query = select(launch_template_versions).where(mine)
+        if name == "$Latest":
+            # Of those that are left: the highest number may have been deleted.
+            query = query.order_by(launch_template_versions.c.version.desc()).limit(1)
+        else:
+            number = template.default_version if name == "$Default" else _number(name)
+            query = query.where(launch_template_versions.c.version == number)
         row = tx.execute(query).one_or_none()
         if row is None:
             raise NotFound("launch template version", f"{template.id} {name}")
@@ -217,6 +215,12 @@ class LaunchTemplates:
 
     def _set(self, tx: Transaction, id_: LaunchTemplateId, **values: int) -> None:
         tx.execute(update(launch_templates).where(launch_templates.c.id == id_).values(**values))
+
+
+def _number(name: str) -> int:
+    if not (name.isascii() and name.isdigit() and len(name) <= 9):
+        raise InvalidValue(f"{name!r} is no version: a number, $Default or $Latest is")
+    return int(name)
 
 
 def _version(row: Any) -> TemplateVersion:

@@ -17,9 +17,9 @@ from sqlalchemy import (
     Select,
     Update,
     bindparam,
-    delete,
     func,
     literal,
+    or_,
     select,
     update,
 )
@@ -55,12 +55,18 @@ class NodeStore:
 
         Some may come that did not change; none that did is missing.
         """
-        taken_back, self._taken_back = self._taken_back, set()
+        taken_back: set[NodeName] = set()
+        while self._taken_back:  # another thread may add to it meanwhile
+            taken_back.add(self._taken_back.pop())
         since = 0 if len(taken_back) > _MANY else mark
-        rows = list(tx.execute(_changed_since(tx.is_sqlite), {"since": since}))
-        if since and taken_back:
-            query = select(literal(rows[0].mark).label("mark"), nodes)
-            rows += tx.execute(query.where(nodes.c.name.in_(sorted(taken_back))))
+        try:
+            rows = list(tx.execute(_changed_since(tx.is_sqlite), {"since": since}))
+            if since and taken_back:
+                query = select(literal(rows[0].mark).label("mark"), nodes)
+                rows += tx.execute(query.where(nodes.c.name.in_(sorted(taken_back))))
+        except BaseException:
+            self._taken_back |= taken_back
+            raise
         return rows[0].mark, [_room(row) for row in rows if row.name is not None]
 
     def lock(self, tx: Transaction, names: Iterable[NodeName]) -> None:
@@ -104,11 +110,6 @@ class NodeStore:
         }
         return tx.execute(_use_if_fits(tx.is_sqlite), values).rowcount > 0
 
-    def forget_gone(self, tx: Transaction) -> None:
-        """Delete the nodes that have left, once no instance is shown that was on them."""
-        shown = select(instances.c.node)
-        tx.execute(delete(nodes).where(nodes.c.mode == NodeMode.GONE, nodes.c.name.not_in(shown)))
-
     def renew_marks(self, tx: Transaction) -> None:
         """Stamp anew what bears a stamp of the future: the database was moved to a server that
         counts its transactions from a lower number.
@@ -121,8 +122,18 @@ class NodeStore:
     def _expect_undo(self, tx: Transaction, name: NodeName) -> None:
         tx.undo.append(lambda: self._taken_back.add(name))
 
+    def shown(self, tx: Transaction) -> list[NodeRoom]:
+        """Return the nodes in the order of their joining; those that have left, as long as an
+        instance is shown that was on them.
+        """
+        present = nodes.c.mode != NodeMode.GONE
+        query = select(nodes).where(or_(present, nodes.c.name.in_(select(instances.c.node))))
+        return [_room(row) for row in tx.execute(query.order_by(nodes.c.position))]
+
     def list(self, tx: Transaction) -> list[NodeRoom]:
-        """Return all nodes in the order of their joining."""
+        """Return all nodes in the order of their joining, also all that have ever left: a row that
+        is deleted could tell no other process of that.
+        """
         return [_room(row) for row in tx.execute(select(nodes).order_by(nodes.c.position))]
 
     def _update(self, tx: Transaction, name: NodeName, values: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from pycloud.errors import Cannot, InvalidValue
 _TTL_DEFAULT = 64
 _HEADER_BYTES = 64 * 1024
 _TIMEOUT_S = 10
+_SINGLE = frozenset({b"Authorization", b"Content-Length", b"Content-Type", b"Host", b"X-Amz-Date"})
 
 _log = logging.getLogger("pycloud.http")
 
@@ -86,6 +87,43 @@ class WsgiServer:
         self._server.serve()
 
 
+class _Headers(dict[bytes, bytes]):
+    """A request's headers as they are read. Raises `ValueError` for what another server on the way
+    may have understood otherwise, and found other requests in it (RFC 9112, 6.3 and 11.2).
+    """
+
+    def __setitem__(self, name: bytes, value: bytes) -> None:
+        if b"_" in name:
+            return  # in the environment it would be another header, with hyphens
+        if name in self and name in _SINGLE:
+            raise ValueError(f"two headers {name.decode('latin-1')}")
+        if name == b"Content-Length" and not value.isdigit():
+            raise ValueError("Content-Length is a number")
+        super().__setitem__(name, value)
+
+
+def _connection_class() -> Any:
+    """Return connections whose requests have one length, or none."""
+    from cheroot import server as http
+
+    class Request(http.HTTPRequest):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            http.HTTPRequest.__init__(self, *args, **options)
+            self.inheaders = _Headers()
+
+        def read_request_headers(self) -> Any:
+            is_read = http.HTTPRequest.read_request_headers(self)
+            if is_read and {b"Content-Length", b"Transfer-Encoding"} <= self.inheaders.keys():
+                self.simple_response("400 Bad Request", "two ways to tell the body's length")
+                return False
+            return is_read
+
+    class Connection(http.HTTPConnection):
+        RequestHandlerClass = Request
+
+    return Connection
+
+
 def _make_server(
     app: WsgiApp, host: str, port: int, threads: int, freebind: bool, body_bytes: int
 ) -> Any:
@@ -98,6 +136,10 @@ def _make_server(
         def get_environ(self) -> Any:
             environ = wsgi.Gateway_10.get_environ(self)
             connection = self.req.conn.socket
+            if self.req.chunked_read:
+                # cheroot reads chunks kindly, and not always to their end: what follows would be
+                # taken for the next request.
+                self.req.close_connection = True
 
             def set_ttl(hops: int) -> None:
                 with contextlib.suppress(OSError):
@@ -107,6 +149,8 @@ def _make_server(
             return environ | {"pycloud.set_ttl": set_ttl}
 
     class Server(wsgi.Server):
+        ConnectionClass = _connection_class()
+
         @staticmethod
         def bind_socket(sock: socket.socket, address: tuple[str, int]) -> socket.socket:
             if freebind:

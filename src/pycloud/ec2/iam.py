@@ -146,12 +146,7 @@ def list_accounts(call: Call) -> Answer:
 def delete_account(call: Call, *, account_name: str, recursive: bool = False) -> Answer:
     """Its users, keys and certificates go with it if it is `Recursive`; nothing else does."""
     identity = _of_administrator(call)
-    with call.cloud.state.transaction():
-        account = identity.accounts.get(account_name)
-        if recursive:
-            for user in identity.users.list(account=account.id):
-                identity.forget(user)
-        identity.accounts.delete(account.id)
+    call.cloud.delete_account(identity.accounts.get(account_name).id, recursive=recursive)
     return None
 
 

@@ -10,7 +10,7 @@ from pycloud.aws.errors import AWSError
 from pycloud.aws.writer import moment_of
 from pycloud.compute.bundles import InvalidBundle
 from pycloud.compute.records import Image, ImageKind
-from pycloud.ec2.answers import picked, put_tags, tag_set, tags_for
+from pycloud.ec2.answers import picked, tag_set, tags_for
 from pycloud.ec2.call import Call, check_ids
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.pages import page, refuse_with_ids
@@ -33,6 +33,7 @@ _FILTERS = {
     "kernel-id": "KernelId",
     "manifest-location": "ImageLocation",
     "name": "Name",
+    "owner-alias": "ImageOwnerAlias",
     "owner-id": "OwnerId",
     "platform": "Platform",
     "ramdisk-id": "RamdiskId",
@@ -121,10 +122,9 @@ def register_image(
         description=description,
         kernel=None if kernel_id is None else ImageId(kernel_id),
         ramdisk=None if ramdisk_id is None else ImageId(ramdisk_id),
+        tags=tags,
         account=call.account,
     )
-    with call.cloud.state.transaction() as tx:
-        put_tags(call, tx, image.id, tags)
     return {"ImageId": image.id}
 
 
@@ -143,8 +143,9 @@ def deregister_image(call: Call, *, image_id: str) -> Answer:
 @actions.action("DescribeImageAttribute")
 def describe_image_attribute(call: Call, *, image_id: str, attribute: str) -> Answer:
     """One attribute of an image of one's own."""
-    image = _own(call, image_id)
-    grantees = call.cloud.images.grantees(image.id, account=call.account)
+    with call.cloud.state.reading():
+        image = _own(call, image_id)
+        grantees = call.cloud.images.grantees(image.id, account=call.account)
     values: dict[str, Any] = {
         "description": ("Description", {"Value": image.description or None}),
         "kernel": ("KernelId", {"Value": image.kernel_id}),

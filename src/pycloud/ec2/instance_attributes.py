@@ -103,6 +103,10 @@ def _read(attribute: str, value: str | None) -> Any:
     """Return what an old tool's `Value` means for the attribute."""
     if value is None:
         raise AWSError("MissingParameter", "The request must contain the parameter Value")
+    if attribute == "groupSet":
+        raise AWSError(
+            "InvalidParameterValue", "Groups are given as GroupId.1, GroupId.2 and so on"
+        )
     if attribute == "userData":
         try:
             return decoded(value)
@@ -173,7 +177,11 @@ def modify_instance_metadata_options(
     return {"InstanceId": one.id, "InstanceMetadataOptions": metadata_options(one)}
 
 
-@actions.action("GetConsoleOutput", harmless={"Latest": "the output is always the latest"})
+@actions.action(
+    "GetConsoleOutput",
+    codes=_ABOUT_STATE,
+    harmless={"Latest": "the output is always the latest"},
+)
 def get_console_output(call: Call, *, instance_id: str) -> Answer:
     """The last 64 KB, in base64."""
     one = _instance(call, instance_id)

@@ -32,6 +32,7 @@ _KINDS = {
     "lt": "launch-template",
     "pg": "placement-group",
     "sg": "security-group",
+    "sgr": "security-group-rule",
     "subnet": "subnet",
     "vpc": "vpc",
 }
@@ -134,6 +135,9 @@ def _others(call: Call, prefix: str) -> set[str]:
     if prefix == "eipalloc":
         found = [] if cloud.elastic is None else cloud.elastic.list(account=account)
         return {one.id for one in found}
+    if prefix == "sgr":
+        groups = cloud.groups.list(account=account)
+        return {stored.id for stored in cloud.groups.rules([one.id for one in groups])}
     vpc = cloud.vpcs.default(account=account)
     if prefix == "vpc":
         return {vpc.id}

@@ -9,6 +9,7 @@ from typing import Final
 
 from pycloud.aws.reader import Taken
 
+_NO_CREDITS = "no type here has CPU credits"
 _NETWORK = "an instance has one interface, in the default VPC"
 
 EC2: Final = Taken(
@@ -18,7 +19,9 @@ EC2: Final = Taken(
             "AttributeBooleanValue": "Value",
             "AttributeValue": "Value",
             "BlobAttributeValue": "Value",
+            "EnclaveOptionsRequest": "Enabled",
             "Filter": "Name Values",
+            "HibernationOptionsRequest": "Configured",
             "InstanceMetadataOptionsRequest": "HttpTokens HttpPutResponseHopLimit HttpEndpoint",
             "InstanceNetworkInterfaceSpecification": "DeviceIndex Groups SubnetId",
             "IpPermission": "IpProtocol FromPort ToPort UserIdGroupPairs IpRanges Ipv6Ranges",
@@ -26,6 +29,8 @@ EC2: Final = Taken(
             "Ipv6Range": "CidrIpv6 Description",
             "LaunchPermission": "UserId Group",
             "LaunchPermissionModifications": "Add Remove",
+            "LaunchTemplateEnclaveOptionsRequest": "Enabled",
+            "LaunchTemplateHibernationOptionsRequest": "Configured",
             "LaunchTemplateInstanceMetadataOptionsRequest": "HttpTokens HttpPutResponseHopLimit HttpEndpoint",
             "LaunchTemplateInstanceNetworkInterfaceSpecificationRequest": "DeviceIndex Groups SubnetId",
             "LaunchTemplatePlacementRequest": "AvailabilityZone GroupName PartitionNumber Tenancy",
@@ -35,14 +40,18 @@ EC2: Final = Taken(
             "Placement": "AvailabilityZone GroupName GroupId PartitionNumber Tenancy",
             "RequestLaunchTemplateData": "ImageId InstanceType KeyName UserData Monitoring Placement "
             "SecurityGroupIds SecurityGroups TagSpecifications DisableApiTermination "
-            "InstanceInitiatedShutdownBehavior MetadataOptions NetworkInterfaces KernelId RamDiskId",
+            "InstanceInitiatedShutdownBehavior MetadataOptions NetworkInterfaces KernelId RamDiskId "
+            "DisableApiStop EnclaveOptions HibernationOptions",
             "RunInstancesMonitoringEnabled": "Enabled",
             "Tag": "Key Value",
+            # What today's model calls a BlobAttributeValue.
+            "SecureBlobAttributeValue": "Value",
             "TagSpecification": "ResourceType Tags",
             "UserIdGroupPair": "GroupId GroupName UserId Description VpcId",
         }.items()
     },
     harmless={
+        "CreditSpecificationRequest": {"CpuCredits": _NO_CREDITS},
         "InstanceNetworkInterfaceSpecification": {
             "AssociatePublicIpAddress": "an instance's one address is public and private alike",
             "DeleteOnTermination": _NETWORK,
@@ -54,6 +63,7 @@ EC2: Final = Taken(
             "Description": _NETWORK,
         },
         "RequestLaunchTemplateData": {
+            "CreditSpecification": _NO_CREDITS,
             "EbsOptimized": "it tells how fast volumes are, not what they do",
         },
         "InstanceMetadataOptionsRequest": {

@@ -16,7 +16,7 @@ from sqlalchemy import delete, func, select, update
 from pycloud import limits
 from pycloud.errors import InvalidValue, LimitExceeded, NotFound
 from pycloud.identity.sealing import Seal
-from pycloud.identity.users import User
+from pycloud.identity.users import User, lock_user
 from pycloud.ids import ADMIN_ACCOUNT, AccountId, CertificateId, UserId, mint_key_id
 from pycloud.state.database import Database
 from pycloud.state.schema import certificates, cloud_certificate, users
@@ -60,10 +60,11 @@ class CertificateStore:
         if len(pem) > limits.CERTIFICATE_CHARS:
             raise InvalidValue(f"a certificate has at most {limits.CERTIFICATE_CHARS} characters")
         try:
-            x509.load_pem_x509_certificate(pem.encode())
+            loaded = x509.load_pem_x509_certificate(pem.encode())
         except ValueError as error:
             raise InvalidValue(f"this is not an X.509 certificate in PEM: {error}") from None
-        return self._add(user, pem, is_generated=False, replace=False)
+        # Without whatever stood around it.
+        return self._add(user, _pem(loaded), is_generated=False, replace=False)
 
     def list(self, user: User) -> list[Certificate]:
         """Return the user's certificates, the oldest first."""
@@ -136,9 +137,7 @@ class CertificateStore:
 
     def _add(self, user: User, pem: str, *, is_generated: bool, replace: bool) -> Certificate:
         with self.state.transaction() as tx:
-            locked = select(users.c.id).where(users.c.id == user.id)
-            if tx.execute(tx.locked(locked)).first() is None:
-                raise NotFound("user", user.name)
+            lock_user(tx, user)
             mine = certificates.c.user_id == user.id
             count = tx.execute(select(func.count()).where(mine)).scalar_one()
             if count >= limits.CERTIFICATES:
@@ -169,6 +168,10 @@ def _signed(key: rsa.RSAPrivateKey, name: str, now: datetime) -> str:
         .not_valid_after(now + _YEARS)
         .sign(key, hashes.SHA256())
     )
+    return _pem(certificate)
+
+
+def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 

@@ -21,9 +21,12 @@ _HERE = (
     '[ -z "${ZSH_VERSION-}" ] || eval \'_here="${(%):-%x}"\'\n'
     "# A plain sh does not tell which file it reads: then it must be in the working directory.\n"
     'case "$_here" in */eucarc | eucarc) ;; *) _here=./eucarc ;; esac\n'
-    'EUCA_KEY_DIR=$(cd "$(dirname "$_here")" && pwd)\n'
+    '[ -e "$_here" ] || echo "eucarc: first change to the directory that it is in" >&2\n'
+    'EUCA_KEY_DIR=$(CDPATH="" command cd -- "$(dirname -- "$_here")" && pwd)\n'
     "export EUCA_KEY_DIR\n"
     "unset _here\n"
+    "# The token of another cloud's session would be sent along.\n"
+    "unset AWS_SESSION_TOKEN AWS_SECURITY_TOKEN\n"
 )
 
 
@@ -83,6 +86,7 @@ def _variables(
         "AWS_ACCESS_KEY_ID": access_key_id,
         "AWS_SECRET_ACCESS_KEY": secret,
         "AWS_DEFAULT_REGION": region,
+        "AWS_REGION": region,
         "AWS_ENDPOINT_URL_EC2": at.ec2,
         "AWS_ENDPOINT_URL_S3": at.s3,
         "AWS_ENDPOINT_URL_STS": at.ec2,

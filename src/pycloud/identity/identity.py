@@ -10,7 +10,7 @@ from pycloud.identity.certificates import CertificateStore
 from pycloud.identity.credentials import Endpoints, credentials_zip
 from pycloud.identity.sealing import Seal
 from pycloud.identity.sessions import Sessions
-from pycloud.identity.users import User, UserStore
+from pycloud.identity.users import User, UserStore, lock_user
 from pycloud.ids import ADMIN_ACCOUNT, AccessKeyId, AccountId
 from pycloud.state.database import Database
 from pycloud.state.schema import endpoints
@@ -45,9 +45,10 @@ class Identity:
 
     def usable_key(self, user: User) -> tuple[AccessKeyId, str]:
         """Return the user's oldest active access key and its secret; make one if there is none.
-        Raises `LimitExceeded` if all are switched off.
+        Raises `NotFound`, and `LimitExceeded` if all are switched off.
         """
-        with self.state.transaction():
+        with self.state.transaction() as tx:
+            lock_user(tx, user)
             for key in self.access_keys.list(user):
                 if key.is_active:
                     return key.id, self.access_keys.secret(key.id)
@@ -56,9 +57,10 @@ class Identity:
 
     def forget(self, user: User) -> None:
         """Delete all that a user proves itself with, and the user, unless it is the account's
-        `admin`.
+        `admin`. Raises `NotFound`.
         """
-        with self.state.transaction():
+        with self.state.transaction() as tx:
+            lock_user(tx, user)
             for key in self.access_keys.list(user):
                 self.access_keys.delete(user, key.id)
             for certificate in self.certificates.list(user):
