@@ -321,6 +321,7 @@ def test_an_archive_that_is_not_one_file_is_refused(
         lambda archive: gzip.compress(archive)[:-9],
         lambda archive: gzip.compress(archive)[:-8] + bytes(8),
         lambda archive: gzip.compress(archive) + b"garbage",
+        lambda archive: gzip.compress(archive)[:10] + b"\xff" * 50,
         lambda _: b"",
     ],
 )
