@@ -256,6 +256,19 @@ def _pax(size: int) -> bytes:
     return info.tobuf() + bytes(size) + tar_of(("disk", b"x"))
 
 
+def _pax_sparse(pieces: bytes) -> bytes:
+    """A sparse file of newer GNU tars, whose pieces are listed before its data."""
+    info = tarfile.TarInfo("disk")
+    info.size = len(pieces)
+    info.pax_headers = {
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.name": "disk",
+        "GNU.sparse.realsize": "10",
+    }
+    return info.tobuf(tarfile.PAX_FORMAT) + pieces
+
+
 def _long_names(count: int) -> bytes:
     """Headers of long names, each for the next."""
     info = tarfile.TarInfo("x")
@@ -296,6 +309,7 @@ def test_an_honest_sparse_file(signer: Signer) -> None:
         (b"", 3, "cannot be unpacked at part 0"),
         (tar_of(("disk", b"one")) + bytes(16 * MIB), 3, "is larger than"),
         (_pax(16 * MIB), 1, "is larger than"),
+        (_pax_sparse(b"99999\n12"), 10, "cannot be unpacked at part 0"),
         (_long_names(2000) + tar_of(("disk", b"one")), 3, "cannot be unpacked at part 0"),
         (_sparse((3, 8), size=10), 10, "has pieces behind its end"),
         (_sparse((5, 3), (0, 2), size=10), 10, "out of order"),
@@ -330,6 +344,15 @@ def test_what_gzip_would_refuse_is_refused(
 ) -> None:
     with pytest.raises(InvalidBundle, match="cannot be unpacked at part 0"):
         signer.unpacked(signer.packed(tar_of(("disk", IMAGE)), len(IMAGE), compress=compress))
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff" * 1000])
+def test_what_breaks_in_the_middle_is_refused(signer: Signer, end: bytes) -> None:
+    archive = tar_of(("disk", secrets.token_hex(300_000).encode()))
+    compressed = gzip.compress(archive)[:200_000] + end
+    objects = signer.packed(archive, 600_000, compress=lambda _: compressed)
+    with pytest.raises(InvalidBundle, match="cannot be unpacked at part 0"):
+        signer.unpacked(objects)
 
 
 def test_a_bomb_ends_where_its_limit_is(signer: Signer) -> None:
