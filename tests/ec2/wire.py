@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import threading
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -48,17 +49,37 @@ class Reply:
         return str(found[0])
 
 
-class Wire(logging.Handler):
-    """A client of `app` that also reads its log."""
+class _Log(logging.Handler):
+    """Keeps what each thread logs."""
 
-    def __init__(self, app: EC2App) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.app = app
-        self.records: list[logging.LogRecord] = []
+        self._kept = threading.local()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record."""
         self.records.append(record)
+
+    @property
+    def records(self) -> list[logging.LogRecord]:
+        """Those of this thread."""
+        if not hasattr(self._kept, "records"):
+            self._kept.records = []
+        found: list[logging.LogRecord] = self._kept.records
+        return found
+
+
+_LOG = _Log()
+logging.getLogger("pycloud.ec2").addHandler(_LOG)
+logging.getLogger("pycloud.ec2").setLevel(logging.INFO)
+
+
+class Wire:
+    """A client of `app` that also reads what it logs."""
+
+    def __init__(self, app: EC2App) -> None:
+        self.app = app
+        self.records: list[logging.LogRecord] = []
 
     def call(
         self,
@@ -118,27 +139,20 @@ class Wire(logging.Handler):
     def send(self, environ: Mapping[str, Any]) -> Reply:
         """Send an environment, and hold the answer to what is true of all of them."""
         begun: list[Any] = []
-        del self.records[:]
-        log = logging.getLogger("pycloud.ec2")
-        level = log.level
-        log.addHandler(self)
-        log.setLevel(logging.INFO)
-        try:
-            body = b"".join(
-                self.app(
-                    {
-                        "SCRIPT_NAME": "",
-                        "SERVER_NAME": "cloud.example",
-                        "SERVER_PORT": "8773",
-                        "wsgi.url_scheme": "http",
-                        **environ,
-                    },
-                    lambda status, headers: begun.append((status, headers)),
-                )
+        _LOG.records.clear()
+        body = b"".join(
+            self.app(
+                {
+                    "SCRIPT_NAME": "",
+                    "SERVER_NAME": "cloud.example",
+                    "SERVER_PORT": "8773",
+                    "wsgi.url_scheme": "http",
+                    **environ,
+                },
+                lambda status, headers: begun.append((status, headers)),
             )
-        finally:
-            log.removeHandler(self)
-            log.setLevel(level)
+        )
+        self.records = [*_LOG.records]
         [(line, headers)] = begun
         status, _, phrase = line.partition(" ")
         reply = Reply(int(status), phrase, dict(headers), body)
