@@ -15,6 +15,8 @@ from pycloud.errors import Cannot, InvalidValue
 _TTL_DEFAULT = 64
 _HEADER_BYTES = 64 * 1024
 _TIMEOUT_S = 10
+# More than `limits.QUERY_BODY_BYTES`: what is too large for EC2 is refused in EC2's own words.
+_BODY_BYTES = 2 * 1024**2
 _SINGLE = frozenset(
     {
         *(b"Authorization", b"Content-Length", b"Content-Type", b"Host", b"Transfer-Encoding"),
@@ -43,7 +45,7 @@ class WsgiServer:
         *,
         threads: int = 8,
         freebind: bool = False,
-        body_bytes: int = 1024**2,
+        body_bytes: int = _BODY_BYTES,
     ) -> None:
         if not 0 <= port <= 65535:
             raise InvalidValue(f"a port is 0 to 65535, not {port}")
