@@ -163,6 +163,9 @@ ELASTIC_ADDRESSES: Final = 256
 TEMPLATE_VERSIONS: Final = 10_000
 """Of one launch template ("Launch template quotas")."""
 
+TEMPLATE_TOKEN_CHARS: Final = 128
+"""Of the client token of a launch template ("CreateLaunchTemplate", EC2 API reference)."""
+
 SUBNET_PREFIX_MIN: Final = 16
 """AWS allows /16 to /28 ("Subnet sizing")."""
 

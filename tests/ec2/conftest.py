@@ -12,6 +12,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.validate import ParamValidator
+from sqlalchemy import event
 
 from pycloud.aws.actions import Action, Answer
 from pycloud.aws.callers import Caller, Credential
@@ -110,10 +111,14 @@ class Stage:
         return self._apps[environ["PATH_INFO"].split("/")[1]](environ, start_response)
 
     def mount(self, world: SimWorld) -> Served:
-        """Serve a cloud from now on."""
+        """Serve a cloud from now on, with a key for each account."""
+        return self.mount_app(world, EC2App(world.cloud, keys=AccountKeys()))
+
+    def mount_app(self, world: SimWorld, app: EC2App) -> Served:
+        """Serve it through this adapter."""
         name = str(len(self._apps) + 1)
-        self._apps[name] = EC2App(world.cloud, keys=AccountKeys())
-        return Served(world, self._apps[name], f"{self.url}/{name}")
+        self._apps[name] = app
+        return Served(world, app, f"{self.url}/{name}")
 
 
 @pytest.fixture(scope="session")
@@ -190,3 +195,19 @@ def _present(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _present(inner) for key, inner in value.items() if inner is not None}
     return [_present(inner) for inner in value] if isinstance(value, list) else value
+
+
+@contextmanager
+def counted_statements(served: Served) -> Iterator[list[str]]:
+    """Give the statements that the cloud's database runs meanwhile."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_others: Any) -> None:
+        statements.append(statement)
+
+    engine = served.world.cloud.state.engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "before_cursor_execute", note)

@@ -89,6 +89,12 @@ REFUSALS = [
         {**_RUNNING, "HttpPutResponseHopLimit": 0},
         "InvalidParameterValue",
     ),
+    *(
+        Refusal(
+            "ModifyInstanceMetadataOptions", {**_RUNNING, option: "enabled"}, "UnsupportedOperation"
+        )
+        for option in ("HttpProtocolIpv6", "InstanceMetadataTags")
+    ),
     Refusal(
         "ModifyInstanceMetadataOptions", {**_RUNNING, "HttpTokens": "x"}, "InvalidParameterValue"
     ),
@@ -129,6 +135,7 @@ MODIFIED: list[tuple[str, Any, Any, Any]] = [
         "terminate",
     ),
     ("sourceDestCheck", {"SourceDestCheck": {"Value": True}}, "TRUE", True),
+    ("disableApiStop", {"DisableApiStop": {"Value": False}}, "false", False),
 ]
 """An attribute, today's form, the value of the old form, and what is told after the first."""
 

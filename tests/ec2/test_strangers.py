@@ -268,13 +268,13 @@ _VISIBLE = {"public_image", "shared_image", "eki", "eri"}
 
 def test_a_stranger_sees_and_touches_nothing(things: Things) -> None:
     assert {name for _, name in ACTIONS} == {*BY_STRANGERS}
-    before = _everything(things)
+    before = everything(things)
     hidden = {value for name, value in things.ids.items() if name not in _VISIBLE}
     hidden -= {things.ids["fingerprint"]}  # that of a public key, which anybody may import
     for (service, name), _ in sorted(ACTIONS.items()):
         for asked in BY_STRANGERS[name]:
             _check(things, service, name, asked, hidden)
-    assert _everything(things) == before
+    assert everything(things) == before
 
 
 def _check(things: Things, service: str, name: str, asked: Asked, hidden: set[str]) -> None:
@@ -284,7 +284,7 @@ def _check(things: Things, service: str, name: str, asked: Asked, hidden: set[st
     assert not [id_ for id_ in hidden if f"'{id_}'" in shown], f"{name}: {shown}"
 
 
-def _everything(things: Things) -> dict[str, Any]:
+def everything(things: Things) -> dict[str, Any]:
     """Return what the owner sees."""
     answers = {
         name: things.ask(name, {}, service=service) for service, name in ACTIONS if name in _OWNERS

@@ -206,6 +206,7 @@ class _Maker:
         self.ids["template"] = made["LaunchTemplate"]["LaunchTemplateId"]
         self.ec2.create_launch_template_version(
             LaunchTemplateName="web",
+            ClientToken="second",
             LaunchTemplateData=data
             | {
                 "InstanceType": "m1.large",

@@ -205,7 +205,7 @@ def _page(
 ) -> tuple[list[SomeItem], str | None]:
     """Return the items of one page in their order, and the marker of the next one."""
     if marker is not None:
-        (after,) = place_of(marker, str)
+        (after,) = place_of(marker, str, code="ValidationError")
         names = [str(item[key]) for item in items]
         items = items[names.index(str(after)) + 1 :] if after in names else []
     if len(items) <= most:

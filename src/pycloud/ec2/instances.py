@@ -301,6 +301,16 @@ def metadata_options(one: Instance) -> dict[str, Any]:
     }
 
 
+def check_metadata_options(ipv6: str | None, tags: str | None) -> None:
+    """Raise `AWSError` for what the metadata service has not, unless it is to be switched off."""
+    if ipv6 == "enabled":
+        raise AWSError("UnsupportedOperation", "HttpProtocolIpv6 is disabled: guests have no IPv6")
+    if tags == "enabled":
+        raise AWSError(
+            "UnsupportedOperation", "InstanceMetadataTags is disabled: tags are not in the metadata"
+        )
+
+
 def monitoring(one: Instance) -> dict[str, str]:
     """Return whether an instance is monitored in detail."""
     return {"State": "enabled" if one.is_monitored else "disabled"}
@@ -371,7 +381,6 @@ def reboot_instances(call: Call, *, instance_ids: Sequence[str]) -> Answer:
 
 @actions.action(
     "TerminateInstances",
-    codes=_ABOUT_STATE,
     harmless={
         "Force": "a guest that does not obey is switched off anyway",
         "SkipOsShutdown": "a guest that does not obey is switched off anyway",

@@ -33,7 +33,7 @@ _VERSION_FILTERS = {
     "ram-disk-id": "LaunchTemplateData.RamDiskId",
 }
 _NO_MANAGED = "no resource here is managed by somebody else"
-_RETRIED = "a repeated creation answers that the name is taken, and changes nothing"
+_RETRIED = "the same version chosen again changes nothing"
 _NO_ALIAS = "image ids are never aliases here"
 
 
@@ -54,7 +54,6 @@ def named_version(
 @actions.action(
     "CreateLaunchTemplate",
     codes={Duplicate: "InvalidLaunchTemplateName.AlreadyExistsException"},
-    harmless={"ClientToken": _RETRIED},
 )
 def create_launch_template(
     call: Call,
@@ -63,6 +62,7 @@ def create_launch_template(
     launch_template_data: Mapping[str, Any],
     version_description: str = "",
     tag_specifications: Sequence[Mapping[str, Any]] | None = None,
+    client_token: str | None = None,
 ) -> Answer:
     """With its version 1."""
     tags = tags_for("launch-template", tag_specifications)
@@ -71,6 +71,7 @@ def create_launch_template(
             launch_template_name,
             launch_template_data,
             description=version_description,
+            client_token=client_token or None,
             account=call.account,
         )
         put_tags(call, tx, made.id, tags)
@@ -78,7 +79,9 @@ def create_launch_template(
 
 
 @actions.action(
-    "CreateLaunchTemplateVersion", harmless={"ClientToken": _RETRIED, "ResolveAlias": _NO_ALIAS}
+    "CreateLaunchTemplateVersion",
+    codes={Duplicate: "IdempotentParameterMismatch"},
+    harmless={"ResolveAlias": _NO_ALIAS},
 )
 def create_launch_template_version(
     call: Call,
@@ -88,6 +91,7 @@ def create_launch_template_version(
     launch_template_name: str | None = None,
     source_version: str | None = None,
     version_description: str = "",
+    client_token: str | None = None,
 ) -> Answer:
     """From another version, or from nothing."""
     template = _find(call, launch_template_id, launch_template_name)
@@ -96,6 +100,7 @@ def create_launch_template_version(
         launch_template_data,
         description=version_description,
         source=source_version,
+        client_token=client_token or None,
         account=call.account,
     )
     return {"LaunchTemplateVersion": _version(template, made)}

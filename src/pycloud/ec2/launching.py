@@ -12,7 +12,7 @@ from pycloud.compute.placement import Placement
 from pycloud.ec2.answers import tags_for
 from pycloud.ec2.call import Call
 from pycloud.ec2.images import check_image_ids
-from pycloud.ec2.instances import described, reservation
+from pycloud.ec2.instances import check_metadata_options, described, reservation
 from pycloud.ec2.launch_templates import named_version
 from pycloud.ec2.security_groups import group_ids
 from pycloud.ec2.taken import EC2
@@ -157,6 +157,8 @@ def _check_abilities(asked: Mapping[str, Any]) -> None:
         raise AWSError(
             "UnsupportedOperation", "Instances here are not protected from StopInstances"
         )
+    options = asked.get("MetadataOptions") or {}
+    check_metadata_options(options.get("HttpProtocolIpv6"), options.get("InstanceMetadataTags"))
 
 
 def _check_kernel(call: Call, image_id: str, asked: Mapping[str, Any]) -> None:

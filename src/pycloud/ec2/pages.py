@@ -66,8 +66,10 @@ def token_of(place: Place) -> str:
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
 
 
-def place_of(token: str, *kinds: type) -> Place:
-    """Return the place of a token: values of these kinds. Raises `AWSError` for what is no token."""
+def place_of(token: str, *kinds: type, code: str = "InvalidNextToken") -> Place:
+    """Return the place of a token: values of these kinds. Raises `AWSError` with `code` for what
+    is no token.
+    """
     try:
         values = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
     except (ValueError, RecursionError):
@@ -78,7 +80,7 @@ def place_of(token: str, *kinds: type) -> Place:
         and all(type(value) is kind for value, kind in zip(values, kinds, strict=True))
         and all(map(_is_storable, values))
     ):
-        raise AWSError("InvalidNextToken", "The NextToken is not one that an answer has given")
+        raise AWSError(code, "The token of the next page is not one that an answer has given")
     return tuple(values)
 
 

@@ -201,7 +201,7 @@ def authorize_security_group_egress(
     return _authorize(call, group_id, None, ip_permissions or old, tags, is_egress=True)
 
 
-@actions.action("RevokeSecurityGroupIngress", codes=_RULE_CODES)
+@actions.action("RevokeSecurityGroupIngress")
 def revoke_security_group_ingress(
     call: Call,
     *,
@@ -229,7 +229,7 @@ def revoke_security_group_ingress(
     return _revoke(call, group_id, group_name, *rules, is_egress=False)
 
 
-@actions.action("RevokeSecurityGroupEgress", codes=_RULE_CODES)
+@actions.action("RevokeSecurityGroupEgress")
 def revoke_security_group_egress(
     call: Call,
     *,

@@ -12,6 +12,8 @@ from pycloud.aws.reader import Taken
 _NO_CREDITS = "no type here has CPU credits"
 _NETWORK = "an instance has one interface, in the default VPC"
 
+_METADATA = "HttpTokens HttpPutResponseHopLimit HttpEndpoint HttpProtocolIpv6 InstanceMetadataTags"
+
 EC2: Final = Taken(
     members={
         name: frozenset(members.split())
@@ -22,7 +24,7 @@ EC2: Final = Taken(
             "EnclaveOptionsRequest": "Enabled",
             "Filter": "Name Values",
             "HibernationOptionsRequest": "Configured",
-            "InstanceMetadataOptionsRequest": "HttpTokens HttpPutResponseHopLimit HttpEndpoint",
+            "InstanceMetadataOptionsRequest": _METADATA,
             "InstanceNetworkInterfaceSpecification": "DeviceIndex Groups SubnetId",
             "IpPermission": "IpProtocol FromPort ToPort UserIdGroupPairs IpRanges Ipv6Ranges",
             "IpRange": "CidrIp Description",
@@ -31,7 +33,7 @@ EC2: Final = Taken(
             "LaunchPermissionModifications": "Add Remove",
             "LaunchTemplateEnclaveOptionsRequest": "Enabled",
             "LaunchTemplateHibernationOptionsRequest": "Configured",
-            "LaunchTemplateInstanceMetadataOptionsRequest": "HttpTokens HttpPutResponseHopLimit HttpEndpoint",
+            "LaunchTemplateInstanceMetadataOptionsRequest": _METADATA,
             "LaunchTemplateInstanceNetworkInterfaceSpecificationRequest": "DeviceIndex Groups SubnetId",
             "LaunchTemplatePlacementRequest": "AvailabilityZone GroupName PartitionNumber Tenancy",
             "LaunchTemplateSpecification": "LaunchTemplateId LaunchTemplateName Version",
@@ -65,10 +67,6 @@ EC2: Final = Taken(
         "RequestLaunchTemplateData": {
             "CreditSpecification": _NO_CREDITS,
             "EbsOptimized": "it tells how fast volumes are, not what they do",
-        },
-        "InstanceMetadataOptionsRequest": {
-            "HttpProtocolIpv6": "guests have no IPv6",
-            "InstanceMetadataTags": "tags are not in the metadata",
         },
     },
     optional={
