@@ -21,8 +21,14 @@ _WAITING = text(
 Result = TypeVar("Result")
 
 
-def meanwhile(state: Database, first: Callable[[], object], second: Callable[[], Result]) -> Result:
-    """Do `first` in a transaction, and begin `second` in another thread before that is committed.
+def meanwhile(
+    state: Database,
+    first: Callable[[], object],
+    second: Callable[[], Result],
+    *,
+    then: Callable[[], object] = lambda: None,
+) -> Result:
+    """Do `first` and `then` in a transaction, and begin `second` between them in another thread.
     Returns what `second` does, or raises what it raises.
     """
     with ThreadPoolExecutor(1) as other:
@@ -30,6 +36,7 @@ def meanwhile(state: Database, first: Callable[[], object], second: Callable[[],
             first()
             result = other.submit(second)
             _wait_until_it_waits(state, result)
+            then()
         return result.result(_WAIT_S)
 
 

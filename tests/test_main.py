@@ -215,6 +215,7 @@ def test_what_is_wrong_with_a_home_is_said(home: Path, tmp_path: Path, complaint
         (["admin.zip", "--user", "carol"], "there is no user 'carol'"),
         (["admin.zip", "--user", "bob"], "there is no user 'bob'"),  # another account's
         (["admin.zip", "--account", "sales"], "there is no account 'sales'"),
+        (["admin.zip", "--ec2-url", "cloud"], "ec2 answers at a URL such as"),
         (["there.zip"], "there.zip is there already: give --force to replace it"),
         (["nowhere/admin.zip"], "nowhere/admin.zip is no file that can be written"),
         ([".", "--force"], ". is no file that can be written"),

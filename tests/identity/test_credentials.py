@@ -7,10 +7,12 @@ import zipfile
 
 import pytest
 
-from pycloud.errors import LimitExceeded, NotFound
+from pycloud.errors import InvalidValue, LimitExceeded, NotFound
 from pycloud.identity.accounts import Account
+from pycloud.identity.credentials import Endpoints
 from pycloud.identity.identity import Identity
 from pycloud.ids import AccountId
+from tests.races import meanwhile
 
 
 def _unpacked(archive: bytes) -> dict[str, str]:
@@ -66,6 +68,26 @@ def test_of_nobody_there_are_none(identity: Identity) -> None:
         identity.credentials_zip("bob")
     with pytest.raises(NotFound, match="no account '123456789012'"):
         identity.credentials_zip(account=AccountId("123456789012"))
+
+
+def test_what_is_no_address_of_a_service_is_refused(identity: Identity) -> None:
+    for url in ("", "cloud.example", "ftp://cloud.example/", "http://cloud\n", "http://a\0"):
+        with pytest.raises(InvalidValue, match="ec2 answers at a URL such as"):
+            identity.set_endpoint("ec2", url)
+    with pytest.raises(InvalidValue, match="the services are ec2 and s3, not 'sqs'"):
+        identity.set_endpoint("sqs", "http://cloud.example/")
+    assert identity.endpoints() == Endpoints()
+
+
+def test_two_who_write_down_an_address_at_once_are_one_after_the_other(
+    identity: Identity, another: Identity
+) -> None:
+    meanwhile(
+        identity.state,
+        lambda: identity.set_endpoint("ec2", "http://first/"),
+        lambda: another.set_endpoint("ec2", "http://second/"),
+    )
+    assert identity.endpoints().ec2 == "http://second/"
 
 
 def test_addresses_are_those_that_were_written_down_last(identity: Identity) -> None:

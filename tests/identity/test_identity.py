@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+
 import pytest
 
 from pycloud.errors import InUse, InvalidValue, NotFound
@@ -56,7 +59,7 @@ def test_whoever_forgets_a_user_also_sees_a_key_of_this_moment(
         identity.users.get("alice")
 
 
-# Accounts of a cloud
+# A cloud with users
 
 
 @pytest.fixture
@@ -64,6 +67,18 @@ def world(new_database: NewDatabase) -> SimWorld:
     world = SimWorld(nodes=1, postgres_url=new_database())
     world.cloud.identity = Identity(world.cloud.state, SEAL)
     return world
+
+
+def test_a_cloud_gives_credentials(world: SimWorld) -> None:
+    with world:
+        world.cloud.region = "here"
+        with zipfile.ZipFile(io.BytesIO(world.cloud.credentials_zip("admin"))) as packed:
+            assert b"AWS_DEFAULT_REGION=here\n" in packed.read("eucarc")
+        with pytest.raises(NotFound, match="no user 'bob'"):
+            world.cloud.credentials_zip("bob")
+        world.cloud.identity = None
+        with pytest.raises(InvalidValue, match="assemble it with identity="):
+            world.cloud.credentials_zip()
 
 
 def test_what_came_by_itself_goes_with_the_account(world: SimWorld) -> None:

@@ -67,8 +67,6 @@ def _body(environ: Mapping[str, Any], most_bytes: int) -> bytes:
     if declared is None and not environ.get("wsgi.input_terminated"):
         return b""
     if declared is not None and declared > most_bytes:
-        # A client that is cut off while it sends does not hear why.
-        _read(environ["wsgi.input"], min(declared, 2 * most_bytes))
         raise _too_large(most_bytes)
     body = _read(environ["wsgi.input"], most_bytes + 1 if declared is None else declared)
     if len(body) > most_bytes:

@@ -75,7 +75,7 @@ class LaunchTemplates:
         account: AccountId = ADMIN_ACCOUNT,
     ) -> LaunchTemplate:
         """Make a template with its version 1. The same request again, with the same
-        `client_token`, gives the same one. Raises `InvalidValue`, `Duplicate`.
+        `client_token`, gives the same one. Raises `InvalidValue`, `NotFound`, `Duplicate`.
         """
         if not _NAME.fullmatch(name):
             raise InvalidValue(
@@ -232,7 +232,11 @@ class LaunchTemplates:
                 f"a client token has at most {limits.TEMPLATE_TOKEN_CHARS} characters"
             )
         written = TemplateVersion(number, description, dict(data), tx.now, client_token)
-        values = attrs.asdict(written, recurse=False) | {"data": json.dumps(written.data)}
+        try:
+            text = json.dumps(written.data, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InvalidValue(f"a version's data is what JSON can carry: {error}") from None
+        values = attrs.asdict(written, recurse=False) | {"data": text}
         tx.execute(launch_template_versions.insert().values(template_id=id_, **values))
         return written
 

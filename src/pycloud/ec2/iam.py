@@ -13,6 +13,7 @@ from pycloud.aws.errors import AWSError
 from pycloud.aws.reader import Taken
 from pycloud.ec2.call import Call
 from pycloud.ec2.filters import SomeItem
+from pycloud.ec2.identity import refuse_temporary
 from pycloud.ec2.pages import place_of, token_of
 from pycloud.errors import Duplicate, InUse, InvalidValue, LimitExceeded
 from pycloud.identity.access_keys import AccessKey
@@ -70,6 +71,7 @@ def delete_user(call: Call, *, user_name: str) -> Answer:
 @actions.action("CreateAccessKey", codes=_CODES)
 def create_access_key(call: Call, *, user_name: str | None = None) -> Answer:
     """One's own, without a name; the secret is shown this once."""
+    refuse_temporary(call)
     user = _find(call, user_name)
     key, secret = _identity(call).access_keys.create(user)
     return {"AccessKey": {**_key(key, user), "SecretAccessKey": secret}}

@@ -105,7 +105,8 @@ def _checked(resources: Sequence[str]) -> list[str]:
             f"Tags are given to 1 to {limits.TAGGED_AT_ONCE} resources at a time, not {len(resources)}",
         )
     check_ids(resources, list(_KINDS), "InvalidID")
-    return [id_.lower() for id_ in resources]
+    # They are locked in one order, so that no two who tag the same things wait for each other.
+    return sorted({id_.lower() for id_ in resources})
 
 
 def _find(call: Call, tx: Transaction, id_: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from pycloud.errors import InvalidValue
 from pycloud.identity.certificates import Certificate
 from pycloud.identity.users import User
 from pycloud.ids import AccessKeyId
@@ -30,12 +31,19 @@ _HERE = (
 )
 
 
+def _check_url(_endpoints: object, service: attrs.Attribute[str], url: str) -> None:
+    if not (url.startswith(("http://", "https://")) and url.isprintable()):
+        raise InvalidValue(
+            f"{service.name} answers at a URL such as http://cloud.example:8773/, not {url!r}"
+        )
+
+
 @attrs.frozen
 class Endpoints:
-    """Where the services answer."""
+    """Where the services answer. Raises `InvalidValue` for what is no URL."""
 
-    ec2: str = "http://127.0.0.1:8773/"
-    s3: str = "http://127.0.0.1:8774/"
+    ec2: str = attrs.field(default="http://127.0.0.1:8773/", validator=_check_url)
+    s3: str = attrs.field(default="http://127.0.0.1:8774/", validator=_check_url)
 
 
 def credentials_zip(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+import attrs
+from sqlalchemy import select
 
+from pycloud.errors import InvalidValue
 from pycloud.identity.access_keys import AccessKeyStore, FoundKey
 from pycloud.identity.accounts import ADMIN_USER, AccountStore
 from pycloud.identity.certificates import CertificateStore
@@ -70,11 +72,14 @@ class Identity:
 
     def set_endpoint(self, service: str, url: str) -> None:
         """Write down where a service (`ec2`, `s3`) answers, for the credentials that are given
-        out.
+        out. Raises `InvalidValue`.
         """
+        known = attrs.fields_dict(Endpoints)
+        if service not in known:
+            raise InvalidValue(f"the services are {' and '.join(known)}, not {service!r}")
+        Endpoints(**{service: url})
         with self.state.transaction() as tx:
-            tx.execute(delete(endpoints).where(endpoints.c.service == service))
-            tx.execute(endpoints.insert().values(service=service, url=url))
+            tx.put(endpoints, [{"service": service, "url": url}])
 
     def endpoints(self) -> Endpoints:
         """Return where the services answer; where nobody has said so, the usual ports of this
