@@ -56,7 +56,7 @@ from pycloud.metadata import InstanceMetadata
 from pycloud.network.addresses import IPPool
 from pycloud.network.elastic import ElasticAddresses
 from pycloud.network.groups import SecurityGroups
-from pycloud.network.records import mac_of
+from pycloud.network.records import interface_of, mac_of
 from pycloud.network.vpcs import VPCStore
 from pycloud.state.database import Database
 from pycloud.state.transaction import Transaction
@@ -219,6 +219,7 @@ class CloudController:
         monitored: bool = False,
         tags: Mapping[str, str] | None = None,
         system_tags: Mapping[str, str] | None = None,
+        interface_tags: Mapping[str, str] | None = None,
         client_token: str | None = None,
         account: AccountId = ADMIN_ACCOUNT,
     ) -> list[Instance]:
@@ -250,6 +251,7 @@ class CloudController:
             monitored=monitored,
             tags=tags or {},
             system_tags=system_tags or {},
+            interface_tags=interface_tags or {},
             account=account,
         )
         if client_token is not None and not 1 <= len(client_token) <= _TOKEN_CHARS:
@@ -585,6 +587,8 @@ class CloudController:
         self.groups.attach(tx, made, launch.groups, account=launch.account)
         self.tags.put(tx, made, launch.tags, account=launch.account)
         self.tags.put(tx, made, launch.system_tags, account=launch.account, system=True)
+        interfaces = [interface_of(id_) for id_ in made]
+        self.tags.put(tx, interfaces, launch.interface_tags, account=launch.account)
         tx.nudge()
         return launched
 
@@ -599,6 +603,7 @@ class CloudController:
         self.scheduler.give_back(tx, id_)
         self.addresses.give_back(tx, id_)
         self.groups.detach(tx, id_)
+        self.tags.forget(tx, [interface_of(id_)])
         if self.elastic is not None:
             self.elastic.forget(tx, id_)
 

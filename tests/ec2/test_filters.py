@@ -372,7 +372,7 @@ FILTERED = [
         {
             "availability-zone": "cluster01",
             "availabilityZone": "cluster01",
-            "available-ip-address-count": "65528",
+            "available-ip-address-count": "655??",
             "cidr": "10.11.0.0/16",
             "cidr-block": "10.11.0.0/16",
             "cidrBlock": "10.11.0.0/16",
@@ -423,7 +423,6 @@ FILTERED = [
             "subnet-id": "{subnet}",
             "vpc-id": "{vpc}",
         },
-        tagged=False,
     ),
     Filtered(
         "DescribeAddresses",

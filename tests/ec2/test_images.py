@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pycloud.testing.images import kernel_bytes, machine_bytes, ramdisk_bytes
-from tests.ec2.conftest import Served
+from tests.ec2.conftest import Served, counted_statements
 from tests.ec2.things import NOWHERE, STRANGER, Refusal, Things, by_name, code_of, unchecked
 
 _OF_ONE: dict[str, dict[str, Any]] = {
@@ -306,3 +306,14 @@ def test_other_attributes_are_told(things: Things) -> None:
     assert _attribute(api, id_, "ramdisk") == {"Value": things.ids["eri"]}
     assert _attribute(api, id_, "productCodes") == []
     assert _attribute(api, id_, "blockDeviceMapping") == []
+
+
+def test_who_may_launch_many_images_is_read_once(things: Things) -> None:
+    counts = []
+    for users in (["all"], ["self", STRANGER]):
+        with counted_statements(things.served) as statements:
+            things.ask("DescribeImages", {"ExecutableUsers": users})
+        counts.append(len(statements))
+    with counted_statements(things.served) as statements:
+        things.ask("DescribeImages", {})
+    assert counts == [len(statements) + 1] * 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.ec2.conftest import Served
-from tests.ec2.things import NOWHERE, Refusal, Things, by_name
+from tests.ec2.things import NOWHERE, Refusal, Things, by_name, tags
 
 _ACTION = "DescribeNetworkInterfaces"
 REFUSALS = [
@@ -62,3 +62,19 @@ def test_an_elastic_address_is_told_with_its_ids(things: Things) -> None:
     }
     assert interface["Association"] == association
     assert interface["PrivateIpAddresses"][0]["Association"] == association
+
+
+def test_it_is_tagged_by_the_launch_until_its_instance_is_gone(
+    served: Served, ec2: Any, image: str
+) -> None:
+    run = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, **tags("network-interface"))
+    [instance] = run["Instances"]
+    assert instance.get("Tags", []) == []
+    by_tag = [{"Name": "tag:made", "Values": ["here"]}]
+    [interface] = ec2.describe_network_interfaces(Filters=by_tag)["NetworkInterfaces"]
+    assert interface["TagSet"] == [{"Key": "made", "Value": "here"}]
+    ids = [interface["NetworkInterfaceId"]]
+    assert len(ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": ids}])["Tags"]) == 1
+    ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
+    served.world.settle()
+    assert ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": ids}])["Tags"] == []

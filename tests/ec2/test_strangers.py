@@ -89,6 +89,7 @@ BY_STRANGERS: dict[str, list[Asked]] = {
             "key": "InvalidID",
             "apart": "InvalidID",
             "used_eip": "InvalidID",
+            "eni": "InvalidID",
             "vpc": "InvalidID",
             "subnet": "InvalidID",
         }.items()

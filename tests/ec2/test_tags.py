@@ -20,6 +20,7 @@ _NOT_THERE = {
     f"key-{NOWHERE}": "InvalidID",
     f"pg-{NOWHERE}": "InvalidID",
     f"eipalloc-{NOWHERE}": "InvalidID",
+    f"eni-{NOWHERE}": "InvalidID",
     f"vpc-{NOWHERE}": "InvalidID",
     f"subnet-{NOWHERE}": "InvalidID",
     "web": "InvalidID",
@@ -73,6 +74,7 @@ KINDS = {
     "apart": "placement-group",
     "template": "launch-template",
     "used_eip": "elastic-ip",
+    "eni": "network-interface",
     "vpc": "vpc",
     "subnet": "subnet",
 }
@@ -107,6 +109,7 @@ DESCRIBED = {
     "apart": ("DescribePlacementGroups", "GroupIds"),
     "template": ("DescribeLaunchTemplates", "LaunchTemplateIds"),
     "used_eip": ("DescribeAddresses", "AllocationIds"),
+    "eni": ("DescribeNetworkInterfaces", "NetworkInterfaceIds"),
     "vpc": ("DescribeVpcs", "VpcIds"),
     "subnet": ("DescribeSubnets", "SubnetIds"),
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.ec2.conftest import Served
+from tests.ec2.conftest import Served, counted_statements
 from tests.ec2.things import NOWHERE, Refusal, Things, by_name
 
 _RED = [{"Name": "colour", "Values": ["red"]}]
@@ -78,3 +78,15 @@ def test_attributes_of_the_vpc(api: Any, attribute: str, value: bool) -> None:
     vpc = api.describe_vpcs()["Vpcs"][0]["VpcId"]
     told = api.describe_vpc_attribute(VpcId=vpc, Attribute=attribute)
     assert told[f"E{attribute[1:]}"] == {"Value": value}
+
+
+def test_more_zones_are_read_no_more_often(served: Served, ec2: Any) -> None:
+    ec2.describe_subnets()
+    counts = []
+    for number in range(2):
+        with counted_statements(served) as statements:
+            zones = len(ec2.describe_subnets()["Subnets"])
+        counts.append((zones, len(statements)))
+        served.world.add_host(f"more-{number}", {"zone": f"more-{number}"})
+        served.world.cloud.join(served.world.node(f"more-{number}"))
+    assert counts == [(2, counts[0][1]), (3, counts[0][1])]

@@ -236,7 +236,7 @@ class _Maker:
                     "HttpTokens": "required" if name == "running" else "optional",
                     "HttpPutResponseHopLimit": 2,
                 },
-                **tags("instance"),
+                **tags("instance", "network-interface"),
             )
             self.ids[name] = run["Instances"][0]["InstanceId"]
             self.ids[f"{name}_reservation"] = run["ReservationId"]
@@ -273,8 +273,7 @@ class _Maker:
         self.ids["access_key"] = key["AccessKeyId"]
 
 
-def tags(kind: str) -> dict[str, Any]:
-    """Return the parameter that tags a thing in the call that makes it."""
-    return {
-        "TagSpecifications": [{"ResourceType": kind, "Tags": [{"Key": "made", "Value": "here"}]}]
-    }
+def tags(*kinds: str) -> dict[str, Any]:
+    """Return the parameter that tags things in the call that makes them."""
+    made = [{"Key": "made", "Value": "here"}]
+    return {"TagSpecifications": [{"ResourceType": kind, "Tags": made} for kind in kinds]}

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from io import BytesIO
+from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
@@ -222,6 +223,21 @@ class ImageRegistry:
             self._owned(tx, image, account)
             found = tx.execute(query.order_by(launch_permissions.c.grantee)).scalars()
             return [AccountId(grantee) for grantee in found]
+
+    def grants(
+        self, tx: Transaction, *, account: AccountId
+    ) -> Mapping[ImageId, Sequence[AccountId]]:
+        """Return which accounts may launch each image of this one that is shared."""
+        query = (
+            select(launch_permissions)
+            .join_from(launch_permissions, images)
+            .where(images.c.account == account)
+        )
+        rows = tx.execute(query.order_by(launch_permissions.c.image_id))
+        return {
+            image: [row.grantee for row in mine]
+            for image, mine in groupby(rows, key=lambda row: ImageId(row.image_id))
+        }
 
     def share(
         self,

@@ -42,6 +42,7 @@ class Launch:
     monitored: bool
     tags: Mapping[str, str]
     system_tags: Mapping[str, str]
+    interface_tags: Mapping[str, str]
     account: AccountId
 
     def __attrs_post_init__(self) -> None:

@@ -17,6 +17,7 @@ from pycloud.ec2.taken import EC2
 from pycloud.errors import InUse, LimitExceeded, NoAddress, NotFound
 from pycloud.ids import AccountId, AllocationId, InstanceId
 from pycloud.network.elastic import ElasticAddress, ElasticAddresses
+from pycloud.network.records import interface_of
 from pycloud.state.transaction import Transaction
 
 actions = Actions("ec2", EC2)
@@ -212,18 +213,13 @@ def _instance(call: Call, instance_id: str | None, interface_id: str | None) -> 
 def _holders(
     call: Call, tx: Transaction, instance: InstanceId, *, interface: bool
 ) -> list[Instance]:
-    """Return the one instance. Raises `NotFound`, or `AWSError` if it was its interface that was
-    named.
-    """
+    """Return the one instance. Raises `NotFound`: of its interface, if that was named."""
     try:
         return call.cloud.instances.find(tx, [instance], account=call.account)
     except NotFound:
         if not interface:
             raise
-        id_ = f"eni-{instance.partition('-')[2]}"
-        raise AWSError(
-            "InvalidNetworkInterfaceID.NotFound", f"The networkInterface ID {id_!r} does not exist"
-        ) from None
+        raise NotFound("network interface", interface_of(instance)) from None
 
 
 def _described(
@@ -244,7 +240,7 @@ def _described(
     if one.instance_id is not None:
         described |= {
             "AssociationId": one.association_id,
-            "NetworkInterfaceId": f"eni-{one.instance_id.partition('-')[2]}",
+            "NetworkInterfaceId": interface_of(one.instance_id),
             "NetworkInterfaceOwnerId": one.account,
             "PrivateIpAddress": private[one.instance_id],
         }

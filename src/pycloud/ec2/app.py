@@ -160,6 +160,7 @@ class _Request:
             {name: value for name, value in tree.items() if name not in _COMMON}
         )
         if is_dry:
+            # As on AWS: whether the caller may is asked, not whether there is such a thing.
             raise AWSError(
                 "DryRunOperation", "Request would have succeeded, but DryRun flag is set."
             )

@@ -72,7 +72,8 @@ def describe_images(
     with call.cloud.state.reading() as tx:
         found = registry.list(account=account)
         tags = call.cloud.tags.of(tx, [one.id for one in found])
-        shown = [one for one in found if _is_executable_by(call, one, executable_users)]
+        grants = registry.grants(tx, account=call.account) if executable_users else {}
+    shown = [one for one in found if _is_executable_by(call, one, executable_users, grants)]
     items = [_described(one, tags.get(one.id)) for one in shown]
     if owners:
         known = {call.account if owner == "self" else owner for owner in owners}
@@ -214,7 +215,12 @@ def _own(call: Call, image_id: str) -> Image:
     return call.cloud.images.get(ImageId(image_id), account=call.account)
 
 
-def _is_executable_by(call: Call, image: Image, users: Sequence[str] | None) -> bool:
+def _is_executable_by(
+    call: Call,
+    image: Image,
+    users: Sequence[str] | None,
+    grants: Mapping[ImageId, Sequence[AccountId]],
+) -> bool:
     """Whether one of the users of `ExecutableBy` was given the image: `all` mean the public ones,
     `self` what others share with the caller.
     """
@@ -225,7 +231,7 @@ def _is_executable_by(call: Call, image: Image, users: Sequence[str] | None) -> 
         return "all" in named
     if image.account != call.account:
         return call.account in named
-    return not named.isdisjoint(call.cloud.images.grantees(image.id, account=call.account))
+    return not named.isdisjoint(grants.get(image.id, ()))
 
 
 def _described(image: Image, tags: Mapping[str, str] | None) -> dict[str, Any]:

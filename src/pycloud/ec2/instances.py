@@ -15,7 +15,7 @@ from pycloud.ec2.answers import tag_set
 from pycloud.ec2.call import Call, check_ids
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.images import ROOT_DEVICE
-from pycloud.ec2.interfaces import interface_of
+from pycloud.ec2.interfaces import described_interface
 from pycloud.ec2.pages import check_size, place_of, refuse_with_ids, token_of
 from pycloud.ec2.surroundings import Surroundings
 from pycloud.ec2.taken import EC2
@@ -229,7 +229,7 @@ def _described(call: Call, one: Instance, around: Surroundings) -> dict[str, Any
     elastic = around.elastic.get(one.id)
     # The cloud's network is routed: without an elastic address others reach it at its own.
     public = address if elastic is None else str(elastic.address)
-    interface = interface_of(call, one, around)
+    interface = described_interface(call, one, around)
     return {
         "OwnerId": one.account,
         "ReservationId": one.reservation_id,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pycloud.aws.actions import Actions, Answer
 from pycloud.compute.records import Instance
-from pycloud.ec2.answers import picked
+from pycloud.ec2.answers import picked, tag_set
 from pycloud.ec2.call import Call, check_ids
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.pages import page, refuse_with_ids
 from pycloud.ec2.surroundings import Surroundings
 from pycloud.ec2.taken import EC2
-from pycloud.network.records import mac_of
+from pycloud.network.records import interface_of, mac_of
 
 actions = Actions("ec2", EC2)
 
@@ -70,15 +70,22 @@ def describe_network_interfaces(
     with call.cloud.state.reading() as tx:
         found = call.cloud.describe_instances(account=call.account)
         around = Surroundings.of(call, tx, found)
-        items = [item for one in found if (item := _described(call, one, around))]
+        tags = call.cloud.tags.of(tx, [interface_of(one.id) for one in found])
+        items = [item for one in found if (item := _described(call, one, around, tags))]
     items = picked(items, "NetworkInterfaceId", ids, "InvalidNetworkInterfaceID.NotFound")
     items = chosen(items, filters, _FILTERS)
     shown, token = page(items, "NetworkInterfaceId", max_results, next_token)
-    return {"NetworkInterfaces": shown, "NextToken": token}
+    # AWS has another word for the tags of these alone.
+    told = [
+        {key: one[key] for key in one if key != "Tags"} | {"TagSet": one["Tags"]} for one in shown
+    ]
+    return {"NetworkInterfaces": told, "NextToken": token}
 
 
-def _described(call: Call, one: Instance, around: Surroundings) -> dict[str, Any] | None:
-    interface = interface_of(call, one, around)
+def _described(
+    call: Call, one: Instance, around: Surroundings, tags: Mapping[str, Mapping[str, str]]
+) -> dict[str, Any] | None:
+    interface = described_interface(call, one, around)
     if interface is None:
         return None
     association = _elastic_association(one, around)
@@ -91,11 +98,11 @@ def _described(call: Call, one: Instance, around: Surroundings) -> dict[str, Any
         "AvailabilityZone": one.zone,
         "PrivateIpAddresses": private,
         "RequesterManaged": False,
-        "TagSet": [],
+        "Tags": tag_set(tags.get(interface_of(one.id))),
     }
 
 
-def interface_of(call: Call, one: Instance, around: Surroundings) -> dict[str, Any] | None:
+def described_interface(call: Call, one: Instance, around: Surroundings) -> dict[str, Any] | None:
     """Return an instance's interface as an answer has it; None without an address."""
     vpc = around.vpcs.get(one.account)
     if one.address is None or vpc is None:
@@ -105,8 +112,7 @@ def interface_of(call: Call, one: Instance, around: Surroundings) -> dict[str, A
     association = _association(one, around)
     digits = one.id.partition("-")[2]
     return {
-        # There is one for each instance, so its id follows from the instance's.
-        "NetworkInterfaceId": f"eni-{digits}",
+        "NetworkInterfaceId": interface_of(one.id),
         "Attachment": {
             "AttachmentId": f"eni-attach-{digits}",
             "DeviceIndex": 0,

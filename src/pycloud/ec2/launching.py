@@ -129,6 +129,7 @@ def _launch(call: Call, asked: Mapping[str, Any], subnet_id: str | None) -> dict
     interface = _interface(asked, subnet_id)
     subnet = subnet_id or interface.get("SubnetId")
     options = asked.get("MetadataOptions") or {}
+    specifications = asked.get("TagSpecifications")
     return {
         "image": ImageId(image_id),
         "type": asked.get("InstanceType", _DEFAULT_TYPE),
@@ -142,8 +143,9 @@ def _launch(call: Call, asked: Mapping[str, Any], subnet_id: str | None) -> dict
         "http_tokens": options.get("HttpTokens", "optional"),
         "http_hop_limit": options.get("HttpPutResponseHopLimit", 1),
         "http_endpoint": options.get("HttpEndpoint", "enabled"),
-        # Volumes and interfaces are not tagged here: there is nothing of theirs to tag.
-        "tags": tags_for("instance", asked.get("TagSpecifications"), "volume", "network-interface"),
+        # Volumes are not tagged here: an instance has none, only its own disk.
+        "tags": tags_for("instance", specifications, "volume", "network-interface"),
+        "interface_tags": tags_for("network-interface", specifications, "volume", "instance"),
     }
 
 

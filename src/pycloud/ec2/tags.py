@@ -15,6 +15,7 @@ from pycloud.ec2.pages import page
 from pycloud.ec2.taken import EC2
 from pycloud.errors import LimitExceeded, NotOwner
 from pycloud.ids import ImageId, InstanceId, LaunchTemplateId, SecurityGroupId
+from pycloud.network.records import interface_of
 from pycloud.state.transaction import Transaction
 
 actions = Actions("ec2", EC2)
@@ -27,6 +28,7 @@ _KINDS = {
     "eki": "image",
     "eri": "image",
     "eipalloc": "elastic-ip",
+    "eni": "network-interface",
     "i": "instance",
     "key": "key-pair",
     "lt": "launch-template",
@@ -136,6 +138,9 @@ def _others(call: Call, prefix: str) -> set[str]:
     if prefix == "eipalloc":
         found = [] if cloud.elastic is None else cloud.elastic.list(account=account)
         return {one.id for one in found}
+    if prefix == "eni":
+        alive = [one.id for one in cloud.describe_instances(account=account) if one.address]
+        return {interface_of(id_) for id_ in alive}
     if prefix == "sgr":
         groups = cloud.groups.list(account=account)
         return {stored.id for stored in cloud.groups.rules([one.id for one in groups])}
