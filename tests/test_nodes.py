@@ -219,6 +219,34 @@ def test_a_silent_node_can_be_given_up_with_all_that_is_on_it(world: SimWorld) -
     world.check_at_rest()
 
 
+def test_room_that_was_claimed_without_a_launch_is_lost_with_its_node(world: SimWorld) -> None:
+    kind = world.cloud.types.get("m1.small")
+    world.cloud.scheduler.place(kind, "reserve", Placement(node="node2"))
+    with pytest.raises(InUse, match="reserve"):
+        world.cloud.leave("node2")
+    with pytest.raises(WrongState, match="'node2' answers"):
+        world.cloud.leave("node2", lost=True)
+    world.hosts.pop("node2").answers = False
+    _pass_time(world, limits.NODE_SILENT_S)
+    world.cloud.leave("node2", lost=True)
+    assert [room.name for room in world.cloud.describe_nodes()] == ["node1"]
+    world.check_at_rest()
+
+
+def test_a_node_may_leave_in_the_middle_of_a_turn(world: SimWorld) -> None:
+    def leave(_: str) -> None:
+        world.hosts["node1"].boundary = world.boundary
+        world.cloud.leave("node2")
+
+    world.cloud.run_instances(world.images.machine.id, placement=Placement(node="node1"))
+    world.hosts["node1"].boundary = leave
+    assert world.cloud.tick()
+    del world.hosts["node2"]
+    world.settle()
+    world.check_at_rest()
+    assert [room.name for room in world.cloud.describe_nodes()] == ["node1"]
+
+
 def test_a_node_that_the_leading_process_has_not_is_silent(world: SimWorld) -> None:
     """A process that knows one node less takes over: it can't look after the other's guests."""
     instance = _run(world, "node2")

@@ -506,10 +506,14 @@ class CloudController:
 
     def _give_up(self, tx: Transaction, name: NodeName) -> None:
         """Terminate what is on a node that is lost."""
-        ids = [InstanceId(holder) for holder in self.scheduler.holders(tx, name)]
-        found = self.instances.find(tx, sorted(ids))
-        if ids and name not in self.scheduler.unheard(tx):
+        holders = self.scheduler.holders(tx, name)
+        here = {one.id for one in self.instances.list(tx, nodes=[name])}
+        found = self.instances.find(tx, sorted(here.intersection(holders)))
+        if holders and name not in self.scheduler.unheard(tx):
             raise WrongState(f"node {name!r} answers: it is not lost. Drain it instead")
+        for holder in holders:
+            if holder not in here:
+                self.scheduler.give_back(tx, holder)  # it was placed without being launched
         for instance in found:
             self._let_go(tx, instance.id)
             self.instances.give_up(tx, instance, f"its node {name} was lost")

@@ -256,10 +256,30 @@ def _pax(size: int) -> bytes:
     return info.tobuf() + bytes(size) + tar_of(("disk", b"x"))
 
 
-def _sparse(*extents: tuple[int, int], size: int = 5) -> bytes:
+def _pax_sparse(pieces: bytes) -> bytes:
+    """A sparse file of newer GNU tars, whose pieces are listed before its data."""
+    info = tarfile.TarInfo("disk")
+    info.size = len(pieces)
+    info.pax_headers = {
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.name": "disk",
+        "GNU.sparse.realsize": "10",
+    }
+    return info.tobuf(tarfile.PAX_FORMAT) + pieces
+
+
+def _long_names(count: int) -> bytes:
+    """Headers of long names, each for the next."""
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1
+    return (info.tobuf() + b"x".ljust(512, b"\0")) * count
+
+
+def _sparse(*extents: tuple[int, int], size: int, stored: int = 5) -> bytes:
     """A sparse file of GNU tar, with these extents."""
     info = tarfile.TarInfo("disk")
-    info.type, info.size = tarfile.GNUTYPE_SPARSE, 5
+    info.type, info.size = tarfile.GNUTYPE_SPARSE, stored
     header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
     for index, (offset, count) in enumerate(extents):
         header[386 + 24 * index : 410 + 24 * index] = b"%011o\0%011o\0" % (offset, count)
@@ -289,6 +309,11 @@ def test_an_honest_sparse_file(signer: Signer) -> None:
         (b"", 3, "cannot be unpacked at part 0"),
         (tar_of(("disk", b"one")) + bytes(16 * MIB), 3, "is larger than"),
         (_pax(16 * MIB), 1, "is larger than"),
+        (_pax_sparse(b"99999\n12"), 10, "cannot be unpacked at part 0"),
+        (_long_names(2000) + tar_of(("disk", b"one")), 3, "cannot be unpacked at part 0"),
+        (_sparse((3, 8), size=10), 10, "has pieces behind its end"),
+        (_sparse((5, 3), (0, 2), size=10), 10, "out of order"),
+        (_sparse((0, 5), size=10, stored=2**60), 10, "cannot be unpacked at part 0"),
     ],
 )
 def test_an_archive_that_is_not_one_file_is_refused(
@@ -310,6 +335,7 @@ def test_an_archive_that_is_not_one_file_is_refused(
         lambda archive: gzip.compress(archive)[:-9],
         lambda archive: gzip.compress(archive)[:-8] + bytes(8),
         lambda archive: gzip.compress(archive) + b"garbage",
+        lambda archive: gzip.compress(archive)[:10] + b"\xff" * 50,
         lambda _: b"",
     ],
 )
@@ -318,6 +344,15 @@ def test_what_gzip_would_refuse_is_refused(
 ) -> None:
     with pytest.raises(InvalidBundle, match="cannot be unpacked at part 0"):
         signer.unpacked(signer.packed(tar_of(("disk", IMAGE)), len(IMAGE), compress=compress))
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff" * 1000])
+def test_what_breaks_in_the_middle_is_refused(signer: Signer, end: bytes) -> None:
+    archive = tar_of(("disk", secrets.token_hex(300_000).encode()))
+    compressed = gzip.compress(archive)[:200_000] + end
+    objects = signer.packed(archive, 600_000, compress=lambda _: compressed)
+    with pytest.raises(InvalidBundle, match="cannot be unpacked at part 0"):
+        signer.unpacked(objects)
 
 
 def test_a_bomb_ends_where_its_limit_is(signer: Signer) -> None:
@@ -397,6 +432,7 @@ _REQUIRED += ["ec2_encrypted_key", "ec2_encrypted_iv", "parts", "filename", "sig
         (_with('index="1"', 'index="99"'), "each once"),
         (_with("<filename>disk", "<filename>../other/disk"), "part 0 has the name of a file"),
         (_with("<filename>disk.part.00", "<filename>.."), "part 0 has the name of a file"),
+        (_with("<filename>disk.part.00", "<filename>a&#10;b"), "part 0 has the name of a file"),
         (_with('<digest algorithm="SHA1">', '<digest algorithm="SHA1">0'), "40 hexadecimal digits"),
     ],
 )

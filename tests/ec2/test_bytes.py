@@ -326,18 +326,18 @@ def test_a_header_is_not_another_one(port: int) -> None:
     assert b"MissingAuthenticationToken" in answers[0][1]
 
 
-def test_chunks_are_read_as_a_body_and_end_the_connection(port: int) -> None:
+def test_chunks_are_read_as_a_body(port: int) -> None:
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in _BODY) + b"0\r\n\r\n"
     for method in ("POST", "PUT"):
         sent = _post("Transfer-Encoding: chunked", body=chunks).replace(b"POST", method.encode())
         answers = _talk(port, sent, _GET)
-        assert [status for status, _ in answers] == [403 if method == "POST" else 405]
+        assert [status for status, _ in answers] == [403 if method == "POST" else 405, 403]
 
 
 @pytest.mark.parametrize("chunk", [1024, 512 * 1024])
 def test_more_chunks_than_there_may_be(port: int, chunk: int) -> None:
     """What is left of them is not taken for a request, either."""
-    chunks = (b"%x\r\n" % chunk + b"A" * chunk + b"\r\n") * (1100 * 1024 // chunk)
+    chunks = (b"%x\r\n" % chunk + b"A" * chunk + b"\r\n") * (3300 * 1024 // chunk)
     head = _post("Transfer-Encoding: chunked")
     received = bytearray()
     with (

@@ -34,6 +34,8 @@ from pycloud.ids import ImageId
 
 _CHUNK: Final = 1024 * 1024
 _AES_BYTES: Final = 16
+_READS_BEYOND: Final = 8
+"""An archive without its end marks is read behind its end two or three times."""
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 _SHA1_OF_NOTHING = hashlib.sha1(b"", usedforsecurity=False).hexdigest()
 _CIPHER = "AES-128-CBC"
@@ -46,8 +48,6 @@ _BROKEN = (
     tarfile.TarError,
     # What tarfile comes to on headers that make no sense.
     ValueError,
-    IndexError,
-    OverflowError,
     RecursionError,
 )
 
@@ -338,12 +338,18 @@ class _Archive:
     def __init__(self, stream: gzip.GzipFile) -> None:
         self._stream = stream
         self._read = 0
+        self._beyond = 0
         self.sha1 = hashlib.sha1(usedforsecurity=False)
         self.most = limits.BUNDLE_HEAD_BYTES
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes. Raises `InvalidBundle` if there are more than there may be."""
+        """Return the next bytes. Raises `InvalidBundle` if there are more than there may be, and
+        `EOFError` if somebody goes on behind the end: tarfile would, for as long as a header says.
+        """
         data = self._stream.read(size)
+        self._beyond += not data
+        if self._beyond > _READS_BEYOND:
+            raise EOFError("the archive ends too early")
         self.sha1.update(data)
         self._read += len(data)
         if self._read > self.most:
@@ -388,22 +394,15 @@ def _only_file(archive: _Archive, manifest: Manifest) -> Generator[bytes]:
     with tarfile.open(fileobj=archive, mode="r|", bufsize=64 * 1024) as tar:  # type: ignore[call-overload]
         member = _checked_member(tar.next(), manifest)
         archive.most = 2 * limits.BUNDLE_HEAD_BYTES + manifest.size_bytes
-        file, digest, last, size = (
-            tar.extractfile(member),
-            hashlib.sha1(usedforsecurity=False),
-            b"",
-            0,
-        )
+        file, digest, last = tar.extractfile(member), hashlib.sha1(usedforsecurity=False), b""
         while chunk := file.read(_CHUNK):
             yield last
             digest.update(chunk)
-            last, size = chunk, size + len(chunk)
+            last = chunk
         if tar.next() is not None:
             raise InvalidBundle("the archive in this bundle holds several files: it must be one")
     while archive.read(_CHUNK):
         pass  # what is behind the archive's end was digested, too
-    if size != manifest.size_bytes:
-        raise InvalidBundle(f"the image ends after {size} of {manifest.size_bytes} bytes")
     # The AMI tools and euca2ools 2 and 3 digest the archive; in between the image was digested, and
     # euca2ools 1 meant to, but took no byte of it.
     if manifest.digest not in (archive.sha1.hexdigest(), digest.hexdigest(), _SHA1_OF_NOTHING):
@@ -425,4 +424,19 @@ def _checked_member(member: tarfile.TarInfo | None, manifest: Manifest) -> tarfi
         raise InvalidBundle(
             f"the image has {member.size} bytes, and the manifest says {manifest.size_bytes}"
         )
+    _check_extents(member)
     return member
+
+
+def _check_extents(member: tarfile.TarInfo) -> None:
+    """See that the pieces of a sparse file follow each other: tarfile would look for others long."""
+    pieces: list[tuple[int, int]] = getattr(member, "sparse", None) or []
+    end = 0
+    for offset, size in pieces:
+        if (offset, size) == (0, 0):
+            continue  # a place in the header that is not used
+        if offset < end or size < 0:
+            raise InvalidBundle("the pieces of the sparse file in this bundle are out of order")
+        end = offset + size
+    if end > member.size:
+        raise InvalidBundle("the sparse file in this bundle has pieces behind its end")

@@ -81,7 +81,7 @@ class ClusterScheduler:
         """
         with self.state.reading() as tx:
             known = {room.name for room in self.rooms(tx) if room.mode is not NodeMode.GONE}
-        found = [node.room(joins=node.name not in known) for node in self.nodes.values()]
+        found = [node.room(joins=node.name not in known) for node in list(self.nodes.values())]
         with self.state.transaction() as tx:
             self._store.renew_marks(tx)
             self._enter(tx, found)
