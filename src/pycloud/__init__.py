@@ -8,10 +8,11 @@
     state                         one database, SQLite or PostgreSQL
     drivers                       the outer wall: libvirt, taps, files, and simulated ones
     metadata                      what guests ask at 169.254.169.254
+    aws  ec2                      the wire, and the adapter that speaks EC2 on it
 
 A floor may use those below it; compute, storage, network and identity keep to themselves, but that
 compute uses storage and network. Nothing
-here imports `drivers` or `testing`: users do, so that every extra stays optional.
+here imports `drivers`, `testing`, `aws` or `ec2`: users do, so that every extra stays optional.
 
 The names below are the public face. They are imported when first used: `import pycloud` alone loads
 nothing else.
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pycloud.clock import ManualClock as ManualClock
     from pycloud.clock import SystemClock as SystemClock
     from pycloud.cloud import CloudController as CloudController
+    from pycloud.compute.bundles import InvalidBundle as InvalidBundle
     from pycloud.compute.explanation import Explanation as Explanation
     from pycloud.compute.explanation import Objection as Objection
     from pycloud.compute.hypervisor import Domain as Domain
@@ -159,6 +161,7 @@ _WHERE = {
             "SystemClock",
         ),
         "cloud": ("CloudController",),
+        "compute.bundles": ("InvalidBundle",),
         "compute.explanation": (
             "Explanation",
             "Objection",

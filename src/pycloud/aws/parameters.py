@@ -16,7 +16,7 @@ from pycloud.aws.errors import AWSError
 
 Tree: TypeAlias = "dict[str, Tree | str]"
 
-_NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){0,15}")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}(?:\.[A-Za-z0-9_-]{1,128}){0,15}")
 
 
 def pairs_of(encoded: bytes) -> list[tuple[str, str]]:

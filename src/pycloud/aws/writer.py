@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 Write = Callable[[Any, list[str]], None]
 """Appends the XML of a value to the list."""
 
-_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 """What XML 1.0 cannot carry, not even escaped."""
 _SPECIAL = re.compile(f"[&<>\r]|{_ILLEGAL.pattern}")
 

@@ -45,10 +45,12 @@ class FileBlobs:
             size, digest = _copy(stream, unfinished)
             unfinished.rename(place)
             _sync(place.parent)
-        except OSError as error:
+        except BaseException as error:  # the stream's own errors, too, leave nothing behind
             with contextlib.suppress(OSError):
                 unfinished.unlink(missing_ok=True)
-            raise _translated(error, place) from error
+            if isinstance(error, OSError):
+                raise _translated(error, place) from error
+            raise
         return WrittenBlob(blob, size, digest)
 
     def read(self, blob: BlobId) -> BinaryIO:

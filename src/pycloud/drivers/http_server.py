@@ -18,6 +18,13 @@ from cheroot.ssl.builtin import BuiltinSSLAdapter
 from pycloud.drivers.bodies import RequestBody
 
 _TTL_DEFAULT = 64
+_SINGLE = frozenset(
+    {
+        *(b"Authorization", b"Content-Length", b"Content-Type", b"Host", b"Transfer-Encoding"),
+        b"X-Amz-Date",
+    }
+)
+"""Headers that decide what a request is."""
 _SKIPPED_BYTES = 1024**2
 """So much of a body that nobody reads is read to its end, so that the connection can be kept."""
 
@@ -65,11 +72,25 @@ class Gateway(wsgi.Gateway_10):
         }
 
 
+class Headers(dict[bytes, bytes]):
+    """A request's headers as they are read. Raises `ValueError` for what another server on the way
+    may have understood otherwise, and found other requests in it (RFC 9112, 6.3 and 11.2).
+    """
+
+    def __setitem__(self, name: bytes, value: bytes) -> None:
+        if b"_" in name and name.replace(b"_", b"-") in _SINGLE:
+            return  # in the environment it would be that header
+        if name in self and name in _SINGLE:
+            raise ValueError(f"two headers {name.decode('latin-1')}")
+        super().__setitem__(name, value)
+
+
 class Request(cheroot.HTTPRequest):
     """Reads the body as it comes, and asks for it (`100 Continue`) when it is read first."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.inheaders = Headers()
         self.header_reader = self._read_headers
         self.expects: bytes | None = None
         self.body = RequestBody(self.conn.rfile, 0, most_bytes=0)
@@ -104,8 +125,6 @@ class Request(cheroot.HTTPRequest):
 
     def _read_headers(self, stream: Any, headers: dict[bytes, bytes]) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = cheroot.HeaderReader()(stream, headers)
-        for name in [name for name in found if b"_" in name]:
-            del found[name]  # WSGI knows no difference to the name with a dash
         length = found.get(b"Content-Length")
         if length is not None and not length.isdigit():
             raise ValueError("Malformed Content-Length Header.")

@@ -8,8 +8,9 @@ from typing import Any
 from pycloud.aws.actions import Actions, Answer
 from pycloud.aws.errors import AWSError
 from pycloud.aws.writer import moment_of
+from pycloud.compute.bundles import InvalidBundle
 from pycloud.compute.records import Image, ImageKind
-from pycloud.ec2.answers import picked, put_tags, tag_set, tags_for
+from pycloud.ec2.answers import picked, tag_set, tags_for
 from pycloud.ec2.call import Call, check_ids
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.pages import page, refuse_with_ids
@@ -32,6 +33,7 @@ _FILTERS = {
     "kernel-id": "KernelId",
     "manifest-location": "ImageLocation",
     "name": "Name",
+    "owner-alias": "ImageOwnerAlias",
     "owner-id": "OwnerId",
     "platform": "Platform",
     "ramdisk-id": "RamdiskId",
@@ -81,11 +83,14 @@ def describe_images(
     return {"Images": items, "NextToken": next_token}
 
 
-@actions.action("RegisterImage", codes={Duplicate: "InvalidAMIName.Duplicate"})
+@actions.action(
+    "RegisterImage",
+    codes={Duplicate: "InvalidAMIName.Duplicate", InvalidBundle: "InvalidManifest"},
+)
 def register_image(
     call: Call,
     *,
-    name: str,
+    name: str | None = None,
     image_location: str | None = None,
     description: str = "",
     architecture: str = "x86_64",
@@ -95,14 +100,17 @@ def register_image(
     root_device_name: str = ROOT_DEVICE,
     tag_specifications: Sequence[Mapping[str, Any]] | None = None,
 ) -> Answer:
-    """From `bucket/key`: a disk image, or the manifest of a bundle."""
+    """From `bucket/key`: a disk image, or the manifest of a bundle. Without a name, as old tools
+    send it, the image is called what its location is.
+    """
     if image_location is None:
         raise AWSError("MissingParameter", "The request must contain the parameter ImageLocation")
     _check_choice("Architecture", architecture, "x86_64")
     _check_choice("VirtualizationType", virtualization_type, "hvm")
     _check_choice("RootDeviceName", root_device_name, ROOT_DEVICE)
     tags = tags_for("image", tag_specifications)
-    bucket, _, key = image_location.strip("/").partition("/")
+    location = image_location.strip("/")
+    bucket, _, key = location.partition("/")
     if not key:
         raise AWSError(
             "InvalidAMIID.Malformed", f"ImageLocation is bucket/key, not {image_location!r}"
@@ -110,14 +118,13 @@ def register_image(
     image = call.cloud.images.register_object(
         bucket,
         key,
-        name=name,
+        name=location if name is None else name,
         description=description,
         kernel=None if kernel_id is None else ImageId(kernel_id),
         ramdisk=None if ramdisk_id is None else ImageId(ramdisk_id),
+        tags=tags,
         account=call.account,
     )
-    with call.cloud.state.transaction() as tx:
-        put_tags(call, tx, image.id, tags)
     return {"ImageId": image.id}
 
 
@@ -136,8 +143,9 @@ def deregister_image(call: Call, *, image_id: str) -> Answer:
 @actions.action("DescribeImageAttribute")
 def describe_image_attribute(call: Call, *, image_id: str, attribute: str) -> Answer:
     """One attribute of an image of one's own."""
-    image = _own(call, image_id)
-    grantees = call.cloud.images.grantees(image.id, account=call.account)
+    with call.cloud.state.reading():
+        image = _own(call, image_id)
+        grantees = call.cloud.images.grantees(image.id, account=call.account)
     values: dict[str, Any] = {
         "description": ("Description", {"Value": image.description or None}),
         "kernel": ("KernelId", {"Value": image.kernel_id}),

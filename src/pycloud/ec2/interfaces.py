@@ -18,13 +18,20 @@ from pycloud.network.records import mac_of
 actions = Actions("ec2", EC2)
 
 _FILTERS = {
+    "addresses.association.public-ip": "PrivateIpAddresses.Association.PublicIp",
+    "addresses.primary": "PrivateIpAddresses.Primary",
     "addresses.private-ip-address": "PrivateIpAddresses.PrivateIpAddress",
     "association.allocation-id": "Association.AllocationId",
     "association.association-id": "Association.AssociationId",
+    "association.ip-owner-id": "Association.IpOwnerId",
+    "association.public-dns-name": "Association.PublicDnsName",
     "association.public-ip": "Association.PublicIp",
+    "attachment.attach-time": "Attachment.AttachTime",
     "attachment.attachment-id": "Attachment.AttachmentId",
+    "attachment.delete-on-termination": "Attachment.DeleteOnTermination",
     "attachment.device-index": "Attachment.DeviceIndex",
     "attachment.instance-id": "Attachment.InstanceId",
+    "attachment.instance-owner-id": "Attachment.InstanceOwnerId",
     "attachment.status": "Attachment.Status",
     "availability-zone": "AvailabilityZone",
     "description": "Description",
@@ -36,6 +43,8 @@ _FILTERS = {
     "owner-id": "OwnerId",
     "private-dns-name": "PrivateDnsName",
     "private-ip-address": "PrivateIpAddress",
+    "requester-managed": "RequesterManaged",
+    "source-dest-check": "SourceDestCheck",
     "status": "Status",
     "subnet-id": "SubnetId",
     "vpc-id": "VpcId",
@@ -61,19 +70,29 @@ def describe_network_interfaces(
     with call.cloud.state.reading() as tx:
         found = call.cloud.describe_instances(account=call.account)
         around = Surroundings.of(call, tx, found)
-    described = [interface_of(call, one, around) for one in found]
-    items = [
-        {**item, "AvailabilityZone": one.zone, "RequesterManaged": False, "TagSet": []}
-        for one, item in zip(found, described, strict=True)
-        if item is not None
-    ]
-    for item, one in zip(items, [one for one in found if one.address], strict=True):
-        item["Attachment"] = {**item["Attachment"], "InstanceId": one.id}
-        item["Attachment"]["InstanceOwnerId"] = one.account
+        items = [item for one in found if (item := _described(call, one, around))]
     items = picked(items, "NetworkInterfaceId", ids, "InvalidNetworkInterfaceID.NotFound")
     items = chosen(items, filters, _FILTERS)
     shown, token = page(items, "NetworkInterfaceId", max_results, next_token)
     return {"NetworkInterfaces": shown, "NextToken": token}
+
+
+def _described(call: Call, one: Instance, around: Surroundings) -> dict[str, Any] | None:
+    interface = interface_of(call, one, around)
+    if interface is None:
+        return None
+    association = _elastic_association(one, around)
+    holder = {"InstanceId": one.id, "InstanceOwnerId": one.account}
+    private = [{**each, "Association": association} for each in interface["PrivateIpAddresses"]]
+    return {
+        **interface,
+        "Attachment": {**interface["Attachment"], **holder},
+        "Association": association,
+        "AvailabilityZone": one.zone,
+        "PrivateIpAddresses": private,
+        "RequesterManaged": False,
+        "TagSet": [],
+    }
 
 
 def interface_of(call: Call, one: Instance, around: Surroundings) -> dict[str, Any] | None:
@@ -120,12 +139,20 @@ def interface_of(call: Call, one: Instance, around: Surroundings) -> dict[str, A
     }
 
 
-def _association(one: Instance, around: Surroundings) -> dict[str, Any] | None:
+def _association(one: Instance, around: Surroundings) -> dict[str, Any]:
+    """Return the address at which others reach the interface. Without an elastic one that is its
+    own, which AWS calls Amazon's.
+    """
+    elastic = around.elastic.get(one.id)
+    address = str(one.address if elastic is None else elastic.address)
+    owner = "amazon" if elastic is None else elastic.account
+    return {"PublicIp": address, "PublicDnsName": address, "IpOwnerId": owner}
+
+
+def _elastic_association(one: Instance, around: Surroundings) -> dict[str, Any]:
+    """Return what DescribeNetworkInterfaces tells besides."""
     elastic = around.elastic.get(one.id)
     if elastic is None:
-        return None
-    return {
-        "PublicIp": str(elastic.address),
-        "PublicDnsName": str(elastic.address),
-        "IpOwnerId": elastic.account,
-    }
+        return _association(one, around)
+    ids = {"AllocationId": elastic.id, "AssociationId": elastic.association_id}
+    return _association(one, around) | ids

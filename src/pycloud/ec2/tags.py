@@ -32,6 +32,7 @@ _KINDS = {
     "lt": "launch-template",
     "pg": "placement-group",
     "sg": "security-group",
+    "sgr": "security-group-rule",
     "subnet": "subnet",
     "vpc": "vpc",
 }
@@ -104,7 +105,8 @@ def _checked(resources: Sequence[str]) -> list[str]:
             f"Tags are given to 1 to {limits.TAGGED_AT_ONCE} resources at a time, not {len(resources)}",
         )
     check_ids(resources, list(_KINDS), "InvalidID")
-    return [id_.lower() for id_ in resources]
+    # They are locked in one order, so that no two who tag the same things wait for each other.
+    return sorted({id_.lower() for id_ in resources})
 
 
 def _find(call: Call, tx: Transaction, id_: str) -> None:
@@ -134,6 +136,9 @@ def _others(call: Call, prefix: str) -> set[str]:
     if prefix == "eipalloc":
         found = [] if cloud.elastic is None else cloud.elastic.list(account=account)
         return {one.id for one in found}
+    if prefix == "sgr":
+        groups = cloud.groups.list(account=account)
+        return {stored.id for stored in cloud.groups.rules([one.id for one in groups])}
     vpc = cloud.vpcs.default(account=account)
     if prefix == "vpc":
         return {vpc.id}
