@@ -80,7 +80,9 @@ def measure_pages(ours: Served, moto: Served) -> None:
     moto's pages count reservations, so it answers all at once.
     """
     with Connection(ours) as mine, Connection(moto) as theirs:
+        peer_cpu_s = moto.cpu_s()
         peer = seconds(lambda: count_pages(theirs))
+        peer_cpu_s = moto.cpu_s() - peer_cpu_s
         cpu_s = ours.cpu_s()
         values = [seconds(lambda: count_pages(mine)) for _ in range(5)]
         cpu_s = (ours.cpu_s() - cpu_s) / len(values)
@@ -88,7 +90,8 @@ def measure_pages(ours: Served, moto: Served) -> None:
     name = f"DescribeInstances, {INSTANCES} in pages of {PAGE}; peer: moto"
     met = value <= 1.5 and value * 20 <= peer
     report(name, value, "s", "<= 1.5 s and 1/20 of the peer", met=met, peer=peer)
-    report("its share of the processor, server", cpu_s, "s of CPU", "stated", met=True)
+    name = "its processor time, with that of the loop meanwhile; peer: moto"
+    report(name, cpu_s, "s of CPU", "stated", met=True, peer=peer_cpu_s)
     client = ours.client()
     values = [seconds(lambda: read_pages(client)) for _ in range(3)]
     whole = median(values)
@@ -118,7 +121,7 @@ def read_pages(client: Any) -> None:
 
 
 def measure_one(ours: Served, moto: Served) -> None:
-    """One instance among all of them, at boto3."""
+    """One instance among all of them, at boto3, which takes its share of the processor too."""
     clients = [server.client() for server in (ours, moto)]
     sides = [
         (one, launch(one, server.image, 1))
@@ -129,10 +132,23 @@ def measure_one(ours: Served, moto: Served) -> None:
         client, id_ = sides[side]
         return seconds(lambda: client.describe_instances(InstanceIds=[id_]))
 
-    pairs = [(ask(0), ask(1)) for _ in range(101)][1:]
-    value, peer = (median(times) * 1e3 for times in zip(*pairs, strict=True))
+    began_s = ours.cpu_s(), moto.cpu_s()
+    pairs = [(ask(0), ask(1)) for _ in range(101)]
+    cpu_ms = [
+        (server.cpu_s() - began) * 1e3 / 101
+        for server, began in zip((ours, moto), began_s, strict=True)
+    ]
+    value, peer = (median(times) * 1e3 for times in zip(*pairs[1:], strict=True))
     name = f"DescribeInstances of one among {INSTANCES}, at boto3"
     report(name, value, "ms", "<= 8 ms", met=value <= 8, peer=peer)
+    report(
+        "its processor time at the server",
+        cpu_ms[0],
+        "ms of CPU",
+        "stated",
+        met=True,
+        peer=cpu_ms[1],
+    )
 
 
 # Launching
