@@ -130,6 +130,12 @@ TAGGED_AT_ONCE: Final = 1000
 QUERY_PARAMETERS: Final = 10_000
 """Of one request: 1 000 ids, 50 tags and 200 filters of 200 values fit; more is no request of a tool."""
 
+QUERY_NAME_CHARS: Final = 128
+"""Of each part of a parameter's name: the longest of AWS has 56."""
+
+QUERY_NAME_PARTS: Final = 16
+"""Of a parameter's name, between dots: the deepest of AWS has 11."""
+
 QUERY_VALUE_CHARS: Final = 64 * 1024
 """Of one value: user data of 16 KB is 22 000 characters of base64, a policy 20 KB."""
 

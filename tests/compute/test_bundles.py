@@ -12,6 +12,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -346,7 +347,7 @@ def test_what_gzip_would_refuse_is_refused(
         signer.unpacked(signer.packed(tar_of(("disk", IMAGE)), len(IMAGE), compress=compress))
 
 
-@pytest.mark.parametrize("end", [b"", b"\xff" * 1000])
+@pytest.mark.parametrize("end", [b"", Random(0).randbytes(50_000)])
 def test_what_breaks_in_the_middle_is_refused(signer: Signer, end: bytes) -> None:
     archive = tar_of(("disk", secrets.token_hex(300_000).encode()))
     compressed = gzip.compress(archive)[:200_000] + end

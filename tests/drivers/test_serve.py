@@ -182,7 +182,7 @@ def test_a_length_that_can_be_understood_in_two_ways_is_refused(
 
 
 def test_a_body_that_is_said_to_be_too_large_is_refused(client: Client, echo: Echo) -> None:
-    client.say(*POST, f"Content-Length: {1024**2 + 1}")
+    client.say(*POST, f"Content-Length: {2 * 1024**2 + 1}")
     assert client.answer()[0] == 413
     assert echo.seen == []
 

@@ -334,6 +334,12 @@ def test_chunks_are_read_as_a_body(port: int) -> None:
         assert [status for status, _ in answers] == [403 if method == "POST" else 405, 403]
 
 
+def test_a_body_that_is_too_large_is_refused_as_tools_expect_it(port: int) -> None:
+    large = 1024**2 + 1
+    [(status, text)] = _talk(port, _post(f"Content-Length: {large}", body=b"A" * large))
+    assert (status, b"<Code>RequestEntityTooLarge</Code>" in text) == (413, True)
+
+
 @pytest.mark.parametrize("chunk", [1024, 512 * 1024])
 def test_more_chunks_than_there_may_be(port: int, chunk: int) -> None:
     """What is left of them is not taken for a request, either."""

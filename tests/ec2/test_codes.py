@@ -74,6 +74,14 @@ ELSEWHERE = {
         "AllocateAddress",
         "InsufficientAddressCapacity",
     ): test_addresses.test_when_there_are_no_more,
+    (
+        "CreateAccessKey",
+        "AccessDenied",
+    ): test_identity.test_a_session_makes_nothing_that_outlasts_it,
+    (
+        "GetSessionToken",
+        "AccessDenied",
+    ): test_identity.test_a_session_makes_nothing_that_outlasts_it,
     ("CreateAccessKey", "LimitExceeded"): test_iam.test_a_user_has_two_keys,
     (
         "CreateSecurityGroup",

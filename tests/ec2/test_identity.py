@@ -77,6 +77,22 @@ def test_a_session_is_the_same_user_until_it_ends(own_keys: Served) -> None:
     assert code_of(refused) == "AuthFailure"
 
 
+def test_a_session_makes_nothing_that_outlasts_it(own_keys: Served) -> None:
+    identity = own_keys.world.cloud.identity
+    assert identity is not None
+    admin = identity.users.get("admin")
+    made = identity.sessions.create(admin)
+    parts = made.access_key_id, made.secret, made.token
+    assert _client("iam", own_keys, *parts).create_user(UserName="carol")
+    with pytest.raises(ClientError) as refused:
+        _client("sts", own_keys, *parts).get_session_token()
+    assert code_of(refused) == "AccessDenied"
+    with pytest.raises(ClientError) as refused:
+        _client("iam", own_keys, *parts).create_access_key(UserName="carol")
+    assert code_of(refused) == "AccessDenied"
+    assert identity.access_keys.list(identity.users.get("carol")) == []
+
+
 def test_a_key_that_is_switched_off_or_deleted_lets_nobody_in(own_keys: Served) -> None:
     identity = own_keys.world.cloud.identity
     assert identity is not None

@@ -70,6 +70,20 @@ REFUSALS = [
     Refusal("ResetImageAttribute", {"ImageId": "{emi}", "Attribute": "x"}, "InvalidParameterValue"),
     _modify("MissingParameter"),
     _modify("MissingParameter", Attribute="kernel", Value="x"),
+    *(
+        _modify("InvalidParameterCombination", **one, **other)
+        for one in ({"Description": {"Value": "x"}}, {"Attribute": "description", "Value": "x"})
+        for other in (
+            {"LaunchPermission": {"Add": [{"Group": "all"}]}},
+            {"OperationType": "add", "UserGroups": ["all"]},
+        )
+    ),
+    _modify(
+        "InvalidParameterCombination",
+        Attribute="description",
+        LaunchPermission={"Add": [{"Group": "all"}]},
+    ),
+    _modify("MissingParameter", Attribute="description"),
     _modify("InvalidParameterValue", Description={"Value": "x" * 256}),
     _modify("InvalidParameterValue", Attribute="launchPermission", UserIds=["1"]),
     _modify(

@@ -88,6 +88,19 @@ REFUSALS = [
     ),
     *(Refusal(action, _DB, "MissingParameter") for action in (*_BY_RULES, *_DESCRIPTIONS)),
     *(
+        Refusal(action, {**_DB, **asked, "CidrIp": "10.0.0.0/8"}, code)
+        for action in _BY_RULES
+        for asked, code in ((_NEW, "InvalidParameterCombination"), ({}, "MissingParameter"))
+    ),
+    *(
+        Refusal(action, {**_DB, "GroupName": "web", **others}, "InvalidParameterCombination")
+        for action, others in (
+            ("DeleteSecurityGroup", {}),
+            ("AuthorizeSecurityGroupIngress", _NEW),
+            ("RevokeSecurityGroupIngress", _NEW),
+        )
+    ),
+    *(
         Refusal(action, {**_DB, "IpPermissions": rules}, code)
         for action in (*_BY_RULES, *_DESCRIPTIONS)
         for rules, code in _RULES

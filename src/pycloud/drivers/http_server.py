@@ -25,7 +25,7 @@ _SINGLE = frozenset(
     }
 )
 """Headers that decide what a request is."""
-_SKIPPED_BYTES = 1024**2
+_SKIPPED_BYTES = 2 * 1024**2
 """So much of a body that nobody reads is read to its end, so that the connection can be kept."""
 
 _log = logging.getLogger("pycloud.http")

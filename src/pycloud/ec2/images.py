@@ -176,16 +176,18 @@ def modify_image_attribute(
 ) -> Answer:
     """The description, or who may launch it: in today's form, or as old tools send it."""
     image = _own(call, image_id)
-    if description is not None or attribute == "description":
+    old = operation_type or user_ids or user_groups
+    _check_one(
+        attribute, description=(description, value), launchPermission=(launch_permission, old)
+    )
+    if description is not None or value is not None:
         text = value if description is None else description.get("Value", "")
         call.cloud.images.describe_as(image.id, text or "", account=call.account)
         return None
-    if launch_permission is None and attribute == "launchPermission":
+    if launch_permission is None:
         permission = [{"UserId": user} for user in user_ids or ()]
         permission += [{"Group": group} for group in user_groups or ()]
         launch_permission = {_operation(operation_type): permission}
-    if not launch_permission:
-        raise AWSError("MissingParameter", "The request must contain an attribute to change")
     added, public = _grantees(launch_permission.get("Add", ()))
     removed, private = _grantees(launch_permission.get("Remove", ()))
     call.cloud.images.share(
@@ -268,6 +270,17 @@ def _grantees(permissions: Sequence[Mapping[str, str]]) -> tuple[list[AccountId]
     """Return the accounts, and whether all are among them."""
     accounts = [AccountId(one["UserId"]) for one in permissions if "UserId" in one]
     return accounts, any("Group" in one for one in permissions)
+
+
+def _check_one(attribute: str | None, **forms: Sequence[Any]) -> None:
+    """Raise `AWSError` unless there is one value, of the attribute if that is named."""
+    given = [name for name, values in forms.items() for value in values if value is not None]
+    if not given or attribute not in (None, *forms):
+        raise AWSError("MissingParameter", "The request must contain an attribute to change")
+    if len(given) > 1 or attribute not in (None, *given):
+        raise AWSError(
+            "InvalidParameterCombination", f"One attribute is changed at a time, not {given}"
+        )
 
 
 def _operation(operation_type: str | None) -> str:

@@ -171,7 +171,8 @@ def authorize_security_group_ingress(
     tag_specifications: Sequence[Mapping[str, Any]] | None = None,
 ) -> Answer:
     """In today's form, or with one rule's values at the top, as old tools send it."""
-    old = _old_form(
+    permissions = _asked(
+        ip_permissions,
         ip_protocol,
         from_port,
         to_port,
@@ -180,7 +181,7 @@ def authorize_security_group_ingress(
         source_security_group_owner_id,
     )
     tags = tags_for("security-group-rule", tag_specifications)
-    return _authorize(call, group_id, group_name, ip_permissions or old, tags, is_egress=False)
+    return _authorize(call, group_id, group_name, permissions, tags, is_egress=False)
 
 
 @actions.action("AuthorizeSecurityGroupEgress", codes=_RULE_CODES)
@@ -196,9 +197,9 @@ def authorize_security_group_egress(
     tag_specifications: Sequence[Mapping[str, Any]] | None = None,
 ) -> Answer:
     """In today's form, or with one rule's values at the top."""
-    old = _old_form(ip_protocol, from_port, to_port, cidr_ip, None, None)
+    permissions = _asked(ip_permissions, ip_protocol, from_port, to_port, cidr_ip, None, None)
     tags = tags_for("security-group-rule", tag_specifications)
-    return _authorize(call, group_id, None, ip_permissions or old, tags, is_egress=True)
+    return _authorize(call, group_id, None, permissions, tags, is_egress=True)
 
 
 @actions.action("RevokeSecurityGroupIngress")
@@ -217,7 +218,8 @@ def revoke_security_group_ingress(
     source_security_group_owner_id: str | None = None,
 ) -> Answer:
     """By what the rules are, or by their ids."""
-    old = _old_form(
+    permissions = _asked(
+        ip_permissions,
         ip_protocol,
         from_port,
         to_port,
@@ -225,7 +227,7 @@ def revoke_security_group_ingress(
         source_security_group_name,
         source_security_group_owner_id,
     )
-    rules = (ip_permissions or old, security_group_rule_ids)
+    rules = (permissions, security_group_rule_ids)
     return _revoke(call, group_id, group_name, *rules, is_egress=False)
 
 
@@ -242,8 +244,8 @@ def revoke_security_group_egress(
     cidr_ip: str | None = None,
 ) -> Answer:
     """By what the rules are, or by their ids."""
-    old = _old_form(ip_protocol, from_port, to_port, cidr_ip, None, None)
-    rules = (ip_permissions or old, security_group_rule_ids)
+    permissions = _asked(ip_permissions, ip_protocol, from_port, to_port, cidr_ip, None, None)
+    rules = (permissions, security_group_rule_ids)
     return _revoke(call, group_id, None, *rules, is_egress=True)
 
 
@@ -339,7 +341,12 @@ def _find(call: Call, id_: str | None, name: str | None) -> SecurityGroup:
     if id_ is not None:
         check_group_ids([id_])
         with call.cloud.state.reading() as tx:
-            return call.cloud.groups.find(tx, SecurityGroupId(id_), account=call.account)
+            found = call.cloud.groups.find(tx, SecurityGroupId(id_), account=call.account)
+        if name not in (None, found.name):
+            raise AWSError(
+                "InvalidParameterCombination", f"{id_} is called {found.name!r}, not {name!r}"
+            )
+        return found
     if name is None:
         raise AWSError("MissingParameter", "The request must contain GroupId or GroupName")
     return _by_name(call, name)
@@ -352,7 +359,8 @@ def _by_name(call: Call, name: str) -> SecurityGroup:
     raise AWSError("InvalidGroup.NotFound", f"The security group {name!r} does not exist")
 
 
-def _old_form(
+def _asked(
+    permissions: Permissions,
     protocol: str | None,
     from_port: int | None,
     to_port: int | None,
@@ -360,9 +368,18 @@ def _old_form(
     source_name: str | None,
     source_owner: str | None,
 ) -> Permissions:
-    """Return the one permission that is given without `IpPermissions`, if there is one."""
+    """Return the permissions of a request, or the one that it has in the form of old tools. Raises
+    `AWSError` for both at once, and for half a one.
+    """
+    if {protocol, from_port, to_port, cidr, source_name, source_owner} == {None}:
+        return permissions
+    if permissions:
+        raise AWSError(
+            "InvalidParameterCombination",
+            "The parameter IpPermissions may not be used in combination with a rule beside it",
+        )
     if protocol is None and source_name is None:
-        return None
+        raise AWSError("MissingParameter", "The request must contain the parameter IpProtocol")
     permission: dict[str, Any] = {
         "IpProtocol": protocol or "-1",
         "FromPort": from_port,
