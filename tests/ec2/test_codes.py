@@ -40,7 +40,6 @@ from tests.ec2 import (
     test_launching,
     test_placement_groups,
     test_security_groups,
-    test_sessions,
     test_tags,
     test_vpcs,
     test_zones,
@@ -91,10 +90,6 @@ ELSEWHERE = {
         "GetConsoleOutput",
         "IncorrectInstanceState",
     ): test_instance_attributes.test_a_console_that_the_node_does_not_give,
-    (
-        "GetSessionToken",
-        "AccessDenied",
-    ): test_sessions.test_a_session_makes_nothing_that_outlasts_it,
     (
         "RunInstances",
         "InsufficientFreeAddressesInSubnet",
