@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 
 from tests.guests.conftest import home, why_no_guests
@@ -45,6 +49,41 @@ def test_once_simulated(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "SIMULATED: 3 nodes" in done.stdout
     assert done.stdout.strip().splitlines()[-1].startswith("nothing is left behind")
+
+
+def test_what_it_prints_lets_the_aws_tools_in(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "examples.cloud_in_a_box", "--simulated", "2"]
+    box = subprocess.Popen(
+        [*program, "--home", str(tmp_path), "--port", "0"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert box.stdout is not None
+    with box.stdout as lines:
+        exports = "".join(_until("The cloud is up", lines))
+        found = dict(re.findall(r"(AWS_[A-Z_]+)=(\S+)", exports))
+        ec2 = boto3.client(
+            "ec2",
+            endpoint_url=found["AWS_ENDPOINT_URL"],
+            region_name=found["AWS_DEFAULT_REGION"],
+            aws_access_key_id=found["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=found["AWS_SECRET_ACCESS_KEY"],
+        )
+        [reservation] = ec2.describe_instances()["Reservations"]
+        assert reservation["Instances"][0]["State"]["Name"] == "running"
+        box.send_signal(signal.SIGTERM)
+        assert "Instances go on running" in "".join(lines)
+    assert box.wait(timeout=60) == 0
+
+
+def _until(word: str, lines: Iterable[str]) -> Iterator[str]:
+    """Give the lines up to the one that begins with `word`."""
+    for line in lines:
+        yield line
+        if line.startswith(word):
+            return
 
 
 def test_what_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:

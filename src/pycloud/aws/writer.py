@@ -10,15 +10,20 @@ import base64
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from xml.sax.saxutils import escape
 
 Write = Callable[[Any, list[str]], None]
 """Appends the XML of a value to the list."""
 
-_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 """What XML 1.0 cannot carry, not even escaped."""
 _SPECIAL = re.compile(f"[&<>\r]|{_ILLEGAL.pattern}")
+
+_KNOWN = 64
+_KNOWN_CHARS = 24
+"""Texts of a member that are remembered as they are written: so many, and no secret is as short."""
 
 
 def writer_of(shape: Any) -> Write:
@@ -37,9 +42,11 @@ def text_of(value: str) -> str:
     return escape(_ILLEGAL.sub("\ufffd", value), {"\r": "&#13;"})
 
 
+@lru_cache(maxsize=1024)
 def moment_of(value: datetime) -> str:
     """Return a moment as AWS writes it, in UTC, with milliseconds."""
-    return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}Z"
+    text = value.astimezone(UTC).isoformat(timespec="milliseconds")
+    return f"{text.removesuffix('+00:00')}Z"
 
 
 def _structure(shape: Any) -> Write:
@@ -68,6 +75,8 @@ def _member(key: str, shape: Any) -> Write:
 
 def _enclosed(shape: Any, name: str) -> Write:
     opening, closing, empty = f"<{name}>", f"</{name}>", f"<{name}/>"
+    if shape.type_name == "string":
+        return _text(opening, closing)
     if shape.type_name not in ("structure", "list"):
         text = _texts(shape)
 
@@ -86,6 +95,21 @@ def _enclosed(shape: Any, name: str) -> Write:
         out.append(closing)
 
     return write_element
+
+
+def _text(opening: str, closing: str) -> Write:
+    # Most members have few values, in every item of an answer the same again.
+    known: dict[str, str] = {}
+
+    def write_text(value: str, out: list[str]) -> None:
+        element = known.get(value)
+        if element is None:
+            element = f"{opening}{text_of(value)}{closing}"
+            if len(known) < _KNOWN and len(value) <= _KNOWN_CHARS:
+                known[value] = element
+        out.append(element)
+
+    return write_text
 
 
 def _list(shape: Any) -> Write:

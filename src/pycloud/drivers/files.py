@@ -52,11 +52,10 @@ class FileBlobs:
             size = _copy(stream, unfinished)
             unfinished.rename(place)
             _sync(place.parent)
-        except OSError as error:
+        except BaseException as error:  # the stream's own errors, too, leave nothing behind
             _forget(unfinished)
-            raise _translated(error, place) from error
-        except Exception:
-            _forget(unfinished)
+            if isinstance(error, OSError):
+                raise _translated(error, place) from error
             raise
         return WrittenBlob(blob, size)
 

@@ -10,17 +10,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from ipaddress import IPv4Network
 
 import attrs
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, delete, select
 
+from pycloud.identity.accounts import get_account
 from pycloud.ids import ADMIN_ACCOUNT, AccountId, SubnetId, VpcId, mint
 from pycloud.state.database import Database
 from pycloud.state.schema import vpcs
 from pycloud.state.transaction import Transaction
 
 _OF = select(vpcs).where(vpcs.c.account == bindparam("account"))
+_OF_SOME = select(vpcs).where(vpcs.c.account.in_(bindparam("accounts", expanding=True)))
 
 
 @attrs.frozen
@@ -36,8 +39,7 @@ class VPC:
         """Return the default subnet of a zone. It follows from the VPC and the zone, and so does its
         id.
         """
-        digest = hashlib.sha256(f"{self.id} {zone}".encode()).hexdigest()
-        return Subnet(SubnetId(f"subnet-{digest[:17]}"), self.id, self.account, zone, self.cidr)
+        return Subnet(_subnet_id(self.id, zone), self.id, self.account, zone, self.cidr)
 
 
 @attrs.frozen
@@ -66,7 +68,7 @@ class VPCStore:
         self.network = str(network)
 
     def default(self, *, account: AccountId = ADMIN_ACCOUNT) -> VPC:
-        """Return the account's VPC."""
+        """Return the account's VPC. Raises `NotFound` if there is no such account."""
         with self.state.reading() as tx:
             found = self.of(tx, [account])
         if account in found:
@@ -75,16 +77,28 @@ class VPCStore:
             return self.ensure(tx, account)
 
     def ensure(self, tx: Transaction, account: AccountId) -> VPC:
-        """Return the account's VPC, as part of `tx`, which may make it."""
+        """Return the account's VPC, as part of `tx`, which may make it. Raises `NotFound` if there
+        is no such account.
+        """
         row = tx.execute(_OF, {"account": account}).one_or_none()
         if row is None:
+            get_account(tx, account)
             tx.add_if_absent(
                 vpcs, id=mint("vpc"), account=account, cidr=self.network, created_at=tx.now
             )
             row = tx.execute(_OF, {"account": account}).one()
         return VPC(**row._mapping)
 
+    def forget(self, tx: Transaction, account: AccountId) -> None:
+        """Take the account's VPC away, as part of `tx`; nothing may stand on it any more."""
+        tx.execute(delete(vpcs).where(vpcs.c.account == account))
+
     def of(self, tx: Transaction, accounts: Iterable[AccountId]) -> dict[AccountId, VPC]:
         """Return the VPCs of those accounts that have one already."""
-        query = select(vpcs).where(vpcs.c.account.in_(list(accounts)))
-        return {row.account: VPC(**row._mapping) for row in tx.execute(query)}
+        rows = tx.execute(_OF_SOME, {"accounts": list(accounts)})
+        return {row.account: VPC(**row._mapping) for row in rows}
+
+
+@lru_cache(maxsize=1024)
+def _subnet_id(vpc: VpcId, zone: str) -> SubnetId:
+    return SubnetId(f"subnet-{hashlib.sha256(f'{vpc} {zone}'.encode()).hexdigest()[:17]}")
