@@ -2,7 +2,8 @@
 
 The peer lives in an environment of its own, `.venv-bench`, made once by
 
-    python -m venv .venv-bench && .venv-bench/bin/pip install --group bench
+    python -m venv .venv-bench && .venv-bench/bin/pip install -U pip
+    .venv-bench/bin/pip install --group bench
 
 Our instances have two tags. moto's have none, unless `--tag-peer` is given: with tags it needs three times as
 long for all of them, and the whole run more than five minutes. Ours are durable and are carried out, by
