@@ -33,6 +33,8 @@ def chosen(
     not.
     """
     tests = [_test_of(one, members) for one in filters or ()]
+    if not tests:
+        return list(items)
     return [item for item in items if all(test(item) for test in tests)]
 
 
