@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pycloud.aws.actions import Actions, Answer
@@ -81,15 +81,17 @@ def describe_instance_type_offerings(
             "InstanceType": kind.name,
             "LocationType": location_type,
             "Location": place,
-            "_place": f"{kind.name} {place}",
         }
         for kind in call.cloud.types.list()
         for place in places
     ]
     items = chosen(items, filters, _OFFERING_FILTERS)
-    shown, token = page(items, "_place", max_results, next_token)
-    offerings = [{key: one[key] for key in one if key != "_place"} for one in shown]
-    return {"InstanceTypeOfferings": offerings, "NextToken": token}
+    shown, token = page(items, _place, max_results, next_token)
+    return {"InstanceTypeOfferings": shown, "NextToken": token}
+
+
+def _place(offering: Mapping[str, str]) -> str:
+    return f"{offering['InstanceType']} {offering['Location']}"
 
 
 def _described(kind: InstanceType) -> dict[str, Any]:

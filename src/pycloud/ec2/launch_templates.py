@@ -156,15 +156,18 @@ def describe_launch_template_versions(
     named = list(versions or ())
     with call.cloud.state.reading():
         items = [
-            {**_version(template, one), "_place": f"{template.id} {one.version:09d}"}
+            _version(template, one)
             for template in _templates(call, launch_template_id, launch_template_name, named)
             for one in _versions(call, template, named)
             if _within(one, min_version, max_version)
         ]
     items = chosen(items, filters, _VERSION_FILTERS)
-    shown, token = page(items, "_place", max_results, next_token, least=1, most=200)
-    plain = [{key: one[key] for key in one if key != "_place"} for one in shown]
-    return {"LaunchTemplateVersions": plain, "NextToken": token}
+    shown, token = page(items, _place, max_results, next_token, least=1, most=200)
+    return {"LaunchTemplateVersions": shown, "NextToken": token}
+
+
+def _place(version: Mapping[str, Any]) -> str:
+    return f"{version['LaunchTemplateId']} {version['VersionNumber']:09d}"
 
 
 def _templates(
