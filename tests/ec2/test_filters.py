@@ -20,6 +20,7 @@ from pycloud.ec2 import (
     key_pairs,
     launch_templates,
     placement_groups,
+    rules,
     security_groups,
     tags,
     vpcs,
@@ -341,7 +342,7 @@ FILTERED = [
         "SecurityGroupRules",
         "SecurityGroupRuleId",
         "{ingress_rule}",
-        security_groups._RULE_FILTERS,
+        rules._FILTERS,
         {"group-id": "{db_group}", "security-group-rule-id": "{ingress_rule}"},
     ),
     Filtered(
