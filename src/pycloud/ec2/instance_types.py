@@ -12,6 +12,7 @@ from pycloud.ec2.call import Call
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.pages import page, refuse_with_ids
 from pycloud.ec2.taken import EC2
+from pycloud.ec2.zones import zone_ids
 
 actions = Actions("ec2", EC2)
 
@@ -70,11 +71,8 @@ def describe_instance_type_offerings(
     """Every type is offered in the region and in each zone."""
     places = {
         "region": [call.cloud.region],
-        "availability-zone": call.cloud.scheduler.zones(),
-        "availability-zone-id": [
-            f"{call.cloud.region}-az{number}"
-            for number in range(1, len(call.cloud.scheduler.zones()) + 1)
-        ],
+        "availability-zone": [*zone_ids(call)],
+        "availability-zone-id": [*zone_ids(call).values()],
     }.get(location_type, [])
     items = [
         {

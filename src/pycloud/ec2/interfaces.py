@@ -12,7 +12,7 @@ from pycloud.ec2.call import Call, check_ids
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.pages import page, refuse_with_ids
 from pycloud.ec2.surroundings import Surroundings
-from pycloud.ec2.taken import EC2
+from pycloud.ec2.taken import EC2, NOT_MANAGED
 from pycloud.network.records import interface_of, mac_of
 
 actions = Actions("ec2", EC2)
@@ -51,10 +51,7 @@ _FILTERS = {
 }
 
 
-@actions.action(
-    "DescribeNetworkInterfaces",
-    harmless={"IncludeManagedResources": "no resource here is managed by somebody else"},
-)
+@actions.action("DescribeNetworkInterfaces", harmless={"IncludeManagedResources": NOT_MANAGED})
 def describe_network_interfaces(
     call: Call,
     *,

@@ -12,7 +12,7 @@ from pycloud.ec2.answers import picked, put_tags, tag_set, tags_for
 from pycloud.ec2.call import Call, check_ids
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.pages import page, refuse_with_ids
-from pycloud.ec2.taken import EC2
+from pycloud.ec2.taken import EC2, NOT_MANAGED
 from pycloud.errors import Duplicate, NotFound, PyCloudError, WrongState
 from pycloud.ids import LaunchTemplateId
 
@@ -32,7 +32,6 @@ _VERSION_FILTERS = {
     "kernel-id": "LaunchTemplateData.KernelId",
     "ram-disk-id": "LaunchTemplateData.RamDiskId",
 }
-_NO_MANAGED = "no resource here is managed by somebody else"
 _RETRIED = "the same version chosen again changes nothing"
 _NO_ALIAS = "image ids are never aliases here"
 
@@ -106,7 +105,7 @@ def create_launch_template_version(
     return {"LaunchTemplateVersion": _version(template, made)}
 
 
-@actions.action("DescribeLaunchTemplates", harmless={"IncludeManagedResources": _NO_MANAGED})
+@actions.action("DescribeLaunchTemplates", harmless={"IncludeManagedResources": NOT_MANAGED})
 def describe_launch_templates(
     call: Call,
     *,
@@ -138,7 +137,7 @@ def describe_launch_templates(
 
 @actions.action(
     "DescribeLaunchTemplateVersions",
-    harmless={"IncludeManagedResources": _NO_MANAGED, "ResolveAlias": _NO_ALIAS},
+    harmless={"IncludeManagedResources": NOT_MANAGED, "ResolveAlias": _NO_ALIAS},
 )
 def describe_launch_template_versions(
     call: Call,
