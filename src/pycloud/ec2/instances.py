@@ -202,6 +202,8 @@ def _page(
             items = items[:max_results]
             return items, _token(seen[items[-1]["InstanceId"]])
         after = _place_of(found[-1])
+        # Filters may choose few of many: then small pages would take as many queries.
+        most = min(2 * most, limits.INSTANCES_PER_READ)
 
 
 def _place(token: str) -> tuple[datetime, int, str]:

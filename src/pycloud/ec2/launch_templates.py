@@ -9,7 +9,7 @@ from pycloud.aws.actions import Actions, Answer
 from pycloud.aws.errors import AWSError
 from pycloud.compute.launch_templates import LaunchTemplate, TemplateVersion
 from pycloud.ec2.answers import picked, put_tags, tag_set, tags_for
-from pycloud.ec2.call import Call, check_ids
+from pycloud.ec2.call import Call, check_ids, check_one_of
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.pages import page, refuse_with_ids
 from pycloud.ec2.taken import EC2, NOT_MANAGED
@@ -257,11 +257,7 @@ def _failure(error: PyCloudError) -> str:
 
 
 def _find(call: Call, id_: str | None, name: str | None) -> LaunchTemplate:
-    if (id_ is None) == (name is None):
-        raise AWSError(
-            "MissingParameter" if id_ is None else "InvalidParameterCombination",
-            "The request must contain LaunchTemplateId or LaunchTemplateName, and not both",
-        )
+    check_one_of(LaunchTemplateId=id_, LaunchTemplateName=name)
     if id_ is not None:
         check_ids([id_], ["lt"], "InvalidLaunchTemplateId.Malformed")
         with call.cloud.state.reading() as tx:

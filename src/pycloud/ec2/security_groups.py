@@ -12,6 +12,7 @@ from pycloud.ec2.call import Call, check_ids
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.pages import page, refuse_with_ids
 from pycloud.ec2.taken import EC2
+from pycloud.ec2.vpcs import check_vpc
 from pycloud.errors import Duplicate, InUse, InvalidValue, LimitExceeded
 from pycloud.ids import SecurityGroupId
 from pycloud.network.groups import SecurityGroup
@@ -70,9 +71,7 @@ def create_security_group(
 ) -> Answer:
     """In the default VPC."""
     if vpc_id is not None:
-        check_ids([vpc_id], ["vpc"], "InvalidVpcID.Malformed")
-        if vpc_id != call.cloud.vpcs.default(account=call.account).id:
-            raise AWSError("InvalidVpcID.NotFound", f"The vpc ID {vpc_id!r} does not exist")
+        check_vpc(call, vpc_id)
     tags = tags_for("security-group", tag_specifications)
     with call.cloud.state.transaction() as tx:
         made = call.cloud.groups.create(group_name, description, account=call.account)

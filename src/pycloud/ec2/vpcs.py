@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Network
 from typing import Any
 
 from pycloud.aws.actions import Actions, Answer
@@ -50,6 +49,13 @@ _SUBNET_FILTERS = {
 def default_vpc(call: Call) -> VPC:
     """Return the caller's VPC."""
     return call.cloud.vpcs.default(account=call.account)
+
+
+def check_vpc(call: Call, vpc_id: str) -> None:
+    """Raise `AWSError` unless this is the caller's VPC."""
+    check_ids([vpc_id], ["vpc"], "InvalidVpcID.Malformed")
+    if default_vpc(call).id != vpc_id:
+        raise AWSError("InvalidVpcID.NotFound", f"The vpc ID {vpc_id!r} does not exist")
 
 
 def zone_of_subnet(call: Call, subnet_id: str) -> str:
@@ -103,9 +109,7 @@ def describe_vpcs(
 @actions.action("DescribeVpcAttribute")
 def describe_vpc_attribute(call: Call, *, vpc_id: str, attribute: str) -> Answer:
     """Guests have names and a name server."""
-    check_ids([vpc_id], ["vpc"], "InvalidVpcID.Malformed")
-    if default_vpc(call).id != vpc_id:
-        raise AWSError("InvalidVpcID.NotFound", f"The vpc ID {vpc_id!r} does not exist")
+    check_vpc(call, vpc_id)
     values = {
         "enableDnsSupport": ("EnableDnsSupport", True),
         "enableDnsHostnames": ("EnableDnsHostnames", True),
@@ -131,8 +135,8 @@ def describe_subnets(
     found = _subnets(call)
     with call.cloud.state.reading() as tx:
         tags = call.cloud.tags.of(tx, [one.id for one in found])
-        held = len(call.cloud.addresses.held())
-    items = [_described(call, one, tags.get(one.id), held) for one in found]
+        free = call.cloud.addresses.size - len(call.cloud.addresses.held())
+    items = [_described(call, one, tags.get(one.id), free) for one in found]
     items = picked(items, "SubnetId", ids, "InvalidSubnetID.NotFound")
     items = chosen(items, filters, _SUBNET_FILTERS)
     shown, token = page(items, "SubnetId", max_results, next_token)
@@ -145,10 +149,8 @@ def _subnets(call: Call) -> list[Subnet]:
 
 
 def _described(
-    call: Call, one: Subnet, tags: Mapping[str, str] | None, held: int
+    call: Call, one: Subnet, tags: Mapping[str, str] | None, free: int
 ) -> dict[str, Any]:
-    # The first four addresses and the last one are nobody's, as in AWS ("Subnet sizing").
-    free = IPv4Network(one.cidr).num_addresses - 5 - held
     region = call.cloud.region
     return {
         "SubnetId": one.id,
