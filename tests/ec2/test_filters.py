@@ -266,7 +266,6 @@ FILTERED = [
             "resource-type": "security-group",
             "value": "here",
         },
-        tagged=False,
     ),
     Filtered(
         "DescribePlacementGroups",
@@ -498,10 +497,11 @@ def test_every_filter_is_walked() -> None:
 
 @pytest.mark.parametrize("one", FILTERED, ids=str)
 def test_a_filter_that_there_is_not_is_refused(things: Things, one: Filtered) -> None:
-    with pytest.raises(ClientError) as refused:
-        _found(things, one, "colour", "red")
-    assert code_of(refused) == "InvalidParameterValue"
-    assert "'colour'" in str(refused.value)
+    for name in ("colour",) if one.tagged else ("colour", "tag:made", "tag-key"):
+        with pytest.raises(ClientError) as refused:
+            _found(things, one, name, "red")
+        assert code_of(refused) == "InvalidParameterValue"
+        assert f"'{name}'" in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def describe_instance_types(
     refuse_with_ids(instance_types or (), max_results)
     items = [_described(kind) for kind in call.cloud.types.list()]
     items = picked(items, "InstanceType", instance_types or (), "InvalidInstanceType")
-    items = chosen(items, filters, _FILTERS)
+    items = chosen(items, filters, _FILTERS, tags_of=None)
     shown, token = page(items, "InstanceType", max_results, next_token, most=100)
     return {"InstanceTypes": shown, "NextToken": token}
 
@@ -83,7 +83,7 @@ def describe_instance_type_offerings(
         for kind in call.cloud.types.list()
         for place in places
     ]
-    items = chosen(items, filters, _OFFERING_FILTERS)
+    items = chosen(items, filters, _OFFERING_FILTERS, tags_of=None)
     shown, token = page(items, _place, max_results, next_token)
     return {"InstanceTypeOfferings": shown, "NextToken": token}
 

@@ -434,7 +434,7 @@ def describe_instance_status(
 
     def shown(found: Sequence[Instance]) -> list[dict[str, Any]]:
         known = [one for one in found if include_all_instances or one.state in _RUNNING]
-        return chosen(map(_status, known), filters, _STATUS_FILTERS)
+        return chosen(map(_status, known), filters, _STATUS_FILTERS, tags_of=None)
 
     with call.cloud.state.reading():
         items, token = _page(call, account, ids, max_results, next_token, shown)

@@ -160,7 +160,7 @@ def describe_launch_template_versions(
             for one in _versions(call, template, named)
             if _within(one, min_version, max_version)
         ]
-    items = chosen(items, filters, _VERSION_FILTERS)
+    items = chosen(items, filters, _VERSION_FILTERS, tags_of=None)
     shown, token = page(items, _place, max_results, next_token, least=1, most=200)
     return {"LaunchTemplateVersions": shown, "NextToken": token}
 

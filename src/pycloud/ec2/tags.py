@@ -94,7 +94,7 @@ def describe_tags(
         }
         for id_, key, value in found
     ]
-    items = chosen(items, filters, _FILTERS)
+    items = chosen(items, filters, _FILTERS, tags_of=lambda tag: [tag])
     shown, token = page(items, _place, max_results, next_token)
     return {"Tags": shown, "NextToken": token}
 

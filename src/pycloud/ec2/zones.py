@@ -48,7 +48,7 @@ def describe_regions(
         "OptInStatus": _NO_OPT_IN,
     }
     items = picked([region], "RegionName", region_names or (), "InvalidParameterValue")
-    return {"Regions": chosen(items, filters, _REGION_FILTERS)}
+    return {"Regions": chosen(items, filters, _REGION_FILTERS, tags_of=None)}
 
 
 @actions.action(
@@ -66,7 +66,7 @@ def describe_availability_zones(
     account, names = call.whose(zone_names)
     items = picked(_zones(call), "ZoneName", names, "InvalidParameterValue")
     items = picked(items, "ZoneId", zone_ids or (), "InvalidParameterValue")
-    items = chosen(items, filters, _ZONE_FILTERS)
+    items = chosen(items, filters, _ZONE_FILTERS, tags_of=None)
     if account is None:
         items = [row for zone in items for row in _with_room(call, zone)]
     return {"AvailabilityZones": items}
