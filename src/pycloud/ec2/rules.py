@@ -14,7 +14,7 @@ from pycloud.ec2.pages import page, refuse_with_ids
 from pycloud.ec2.security_groups import find_group
 from pycloud.ec2.taken import EC2
 from pycloud.errors import Duplicate, LimitExceeded
-from pycloud.ids import RuleId, SecurityGroupId
+from pycloud.ids import AccountId, RuleId, SecurityGroupId
 from pycloud.network.rules import Rule, StoredRule
 
 actions = Actions("ec2", EC2)
@@ -37,16 +37,18 @@ def describe_security_group_rules(
     max_results: int | None = None,
     next_token: str | None = None,
 ) -> Answer:
-    """One by one."""
-    ids = security_group_rule_ids or ()
+    """One by one; those of all accounts for the administrator, with `verbose`."""
+    account, ids = call.whose(security_group_rule_ids)
     check_ids(ids, ["sgr"], "InvalidSecurityGroupRuleId.Malformed")
     refuse_with_ids(ids, max_results)
     call.cloud.groups.ensure_default(account=call.account)
     with call.cloud.state.reading() as tx:
-        found = call.cloud.groups.list(account=call.account)
-        rules = call.cloud.groups.rules([one.id for one in found])
+        owners = {one.id: one.account for one in call.cloud.groups.list(account=account)}
+        rules = call.cloud.groups.rules(owners)
         tags = call.cloud.tags.of(tx, [stored.id for stored in rules])
-    items = [_described(call, stored, tags.get(stored.id)) for stored in rules]
+    items = [
+        _described(call, stored, owners[stored.group_id], tags.get(stored.id)) for stored in rules
+    ]
     items = picked(items, "SecurityGroupRuleId", ids, "InvalidSecurityGroupRuleId.NotFound")
     items = chosen(items, filters, _FILTERS)
     shown, token = page(items, "SecurityGroupRuleId", max_results, next_token)
@@ -189,7 +191,7 @@ def _authorize(
             group.id, _rules(call, permissions), is_egress=is_egress, account=call.account
         )
         call.cloud.tags.put(tx, [stored.id for stored in added], tags, account=call.account)
-    described = [_described(call, stored, tags) for stored in added]
+    described = [_described(call, stored, call.account, tags) for stored in added]
     return {"Return": True, "SecurityGroupRules": described}
 
 
@@ -310,19 +312,21 @@ def _source(call: Call, pair: Mapping[str, Any]) -> SecurityGroupId:
 # Into an answer
 
 
-def _described(call: Call, stored: StoredRule, tags: Mapping[str, str] | None) -> dict[str, Any]:
+def _described(
+    call: Call, stored: StoredRule, owner: AccountId, tags: Mapping[str, str] | None
+) -> dict[str, Any]:
     source = stored.rule.source_group_id
-    arn = f"arn:aws:ec2:{call.cloud.region}:{call.account}:security-group-rule/{stored.id}"
+    arn = f"arn:aws:ec2:{call.cloud.region}:{owner}:security-group-rule/{stored.id}"
     return {
         "SecurityGroupRuleId": stored.id,
         "GroupId": stored.group_id,
-        "GroupOwnerId": call.account,
+        "GroupOwnerId": owner,
         "IsEgress": stored.is_egress,
         "IpProtocol": stored.rule.protocol,
         "FromPort": _port(stored.rule.from_port),
         "ToPort": _port(stored.rule.to_port),
         **_cidrs(stored.rule),
-        "ReferencedGroupInfo": source and {"GroupId": source, "UserId": call.account},
+        "ReferencedGroupInfo": source and {"GroupId": source, "UserId": owner},
         "Description": stored.rule.description or None,
         "SecurityGroupRuleArn": arn,
         "Tags": tag_set(tags),
