@@ -56,7 +56,7 @@ def _upload_bundle(world: SimWorld, identity: Identity) -> None:
     """Put a bundled kernel at `boot/vmlinuz.manifest.xml`."""
     images = world.cloud.images
     images.certificates = identity.certificates
-    images.buckets.create("boot")
+    images.buckets.create_bucket("boot")
     _, private_key = identity.certificates.create(identity.users.get("admin"))
     bundler = Bundler(identity.certificates.cloud(), private_key)
     for name, content in bundler.bundle(BytesIO(kernel_bytes()), "vmlinuz", kernel="true"):

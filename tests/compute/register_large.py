@@ -61,7 +61,7 @@ def main(folder: Path, size: int, part_bytes: int) -> None:
         bundler.join()
         assert bundler.exitcode == 0
         buckets = BucketStore(state, FileBlobs(folder / "blobs"))
-        buckets.create("large")
+        buckets.create_bucket("large")
         for path in parts.iterdir():
             with path.open("rb") as stream:
                 buckets.put("large", path.name, stream)

@@ -85,7 +85,7 @@ class Shop:
 def _shop(state: Database, folder: Path) -> Shop:
     signer = Signer.on(state)
     buckets = BucketStore(state, FileBlobs(folder))
-    buckets.create("centos")
+    buckets.create_bucket("centos")
     images = ImageRegistry(state, buckets, certificates=signer.identity.certificates)
     return Shop(signer, images, folder)
 
@@ -146,7 +146,7 @@ def test_a_stranger_may_bundle_for_an_account_of_theirs_alone(shop: Shop) -> Non
     assert shop.register(key).kind is ImageKind.KERNEL, (
         "the administrator takes what any user signed"
     )
-    shop.buckets.create("theirs", account=account)
+    shop.buckets.create_bucket("theirs", account=account)
     for bundler, name in ((theirs, "good"), (shop.signer.bundler, "evil")):
         for part, content in bundler.bundle(io.BytesIO(kernel_bytes()), name):
             shop.buckets.put("theirs", part, io.BytesIO(content))
@@ -392,7 +392,7 @@ def _register(world: SimWorld, n: int) -> bool:
     signer = Signer.on(state)
     images = world.cloud.images
     images.certificates = signer.identity.certificates
-    images.buckets.create("centos")
+    images.buckets.create_bucket("centos")
     for name, content in signer.bundle(kernel_bytes(), "vmlinuz").items():
         images.buckets.put("centos", name, io.BytesIO(content))
     former = {image.id for image in images.list()}
@@ -413,6 +413,6 @@ def _register(world: SimWorld, n: int) -> bool:
     world.clock.advance(2 * 3600)
     images.sweep()
     images.buckets.sweep()
-    kept = {stored.key for stored in images.buckets.list("pycloud-images")}
+    kept = {stored.key for stored in images.buckets.each("pycloud-images")}
     assert kept == former | {image.id for image in new}
     return died

@@ -136,7 +136,7 @@ def test_refused(things: Things, refusal: Refusal) -> None:
 @pytest.fixture(scope="module")
 def bucket(shared: Served) -> str:
     buckets = shared.world.cloud.buckets
-    buckets.create("bucket")
+    buckets.create_bucket("bucket")
     contents = {
         "kernel": kernel_bytes(),
         "ramdisk": ramdisk_bytes(),

@@ -62,7 +62,7 @@ def uploader(served: Served) -> Uploader:
     identity = Identity(cloud.state, Seal(bytes(32)))
     cloud.images.certificates = identity.certificates
     for bucket, account in (("centos", ADMIN_ACCOUNT), ("theirs", STRANGER)):
-        cloud.images.buckets.create(bucket, account=account)
+        cloud.images.buckets.create_bucket(bucket, account=account)
     _, private_key = identity.certificates.create(identity.users.get("admin"))
     return Uploader(served, Bundler(identity.certificates.cloud(), private_key))
 
@@ -147,7 +147,7 @@ def test_refusals_have_awss_codes(uploader: Uploader, ec2: Any, stranger: Any) -
     buckets = uploader.served.world.cloud.images.buckets
     whole = uploader.upload("vmlinuz", ImageKind.KERNEL)
     uploader.upload("broken", ImageKind.KERNEL)
-    buckets.remove("centos", "broken.part.00")
+    buckets.delete("centos", "broken.part.00")
     buckets.put("centos", "bomb.manifest.xml", io.BytesIO(b"<!DOCTYPE m [<!ENTITY a 'b'>]><m>&a;"))
     theirs = uploader.upload("vmlinuz", ImageKind.KERNEL, bucket="theirs")
     lost = uploader.upload("lost", kernel="eki-00000000000000000")

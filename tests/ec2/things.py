@@ -178,7 +178,7 @@ class _Maker:
             "eri": images.ramdisk.id,
         }
         buckets = self.served.world.cloud.buckets
-        buckets.create("disks")
+        buckets.create_bucket("disks")
         with (self.served.world.directory / "machine").open("wb+") as stream:
             stream.write(machine_bytes())
             stream.seek(0)

@@ -134,7 +134,7 @@ class ImageRegistry:
         Raises `InvalidValue` (for a bundle, `InvalidBundle`), `NotFound`, `Duplicate`, and
         `LimitExceeded` for too many `tags`.
         """
-        if bucket not in self.buckets.list_buckets(account=account):
+        if self.buckets.get_bucket(bucket).account != account:
             raise NotFound("bucket", bucket)
         kind: ImageKind | None = None
         source: Source = ObjectSource(self.buckets, bucket, key)
@@ -328,12 +328,12 @@ class ImageRegistry:
             tx.execute(delete(images).where(images.c.id.in_(gone)))
             kept = set(tx.execute(select(images.c.key)).scalars())
             horizon = tx.now - timedelta(seconds=_REGISTRATION_S)
-        if _BUCKET not in self.buckets.list_buckets():
+        if self.buckets.find_bucket(_BUCKET) is None:
             return
-        for stored in self.buckets.list(_BUCKET):
+        for stored in self.buckets.each(_BUCKET):
             orphan = stored.key.encode() not in kept and stored.created_at < horizon
             if orphan or stored.key in gone:
-                self.buckets.remove(_BUCKET, stored.key)
+                self.buckets.delete(_BUCKET, stored.key)
 
     def _register(
         self,
@@ -386,10 +386,10 @@ class ImageRegistry:
                 self._tags.put(tx, [id_], tags, account=account)
                 tx.record("image.registered", id_, name)
         except IntegrityError:
-            self.buckets.remove(_BUCKET, id_)
+            self.buckets.delete(_BUCKET, id_)
             raise Duplicate(f"there is an image {name!r} already") from None
         except BaseException:
-            self.buckets.remove(_BUCKET, id_)
+            self.buckets.delete(_BUCKET, id_)
             raise
         return record
 
@@ -412,16 +412,12 @@ class ImageRegistry:
 
     def _store(self, source: Source, stream: BinaryIO, size: int, id_: ImageId) -> None:
         """Keep the bytes. What was looked at is what is kept: the source is read once."""
-        if _BUCKET not in self.buckets.list_buckets():
+        if self.buckets.find_bucket(_BUCKET) is None:
             with contextlib.suppress(Duplicate):
-                self.buckets.create(_BUCKET)
-            if _BUCKET not in self.buckets.list_buckets():
-                raise Duplicate(
-                    f"the bucket {_BUCKET!r}, where images are kept, is not the cloud's"
-                )
+                self.buckets.create_bucket(_BUCKET)
         stored = self.buckets.put(_BUCKET, id_, stream)
         if stored.size_bytes != size:
-            self.buckets.remove(_BUCKET, id_)
+            self.buckets.delete(_BUCKET, id_)
             raise InvalidValue(
                 f"{source.name} had {size} bytes and then {stored.size_bytes}: register it when "
                 "nobody writes to it"
