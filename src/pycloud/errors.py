@@ -9,6 +9,12 @@
     │   ├── InUse                something still stands on it
     │   ├── WrongState           right request, wrong moment
     │   ├── Protected            it was asked to be kept from that
+    │   ├── Locked               an object lock keeps the version from that
+    │   ├── PreconditionFailed   what the caller made a condition is not so
+    │   ├── BadDigest            the bytes are not those that were announced
+    │   ├── Incomplete           fewer bytes came than were announced
+    │   ├── TooSmall             less than it must at least be
+    │   ├── WrongKey             the customer's key is missing, or another one
     │   ├── LimitExceeded        a limit of the product or of the account
     │   ├── NoRoom               no node fits; says which constraint failed, with counts
     │   ├── NoAddress            the pool is exhausted
@@ -16,6 +22,8 @@
     ├── DriverError              what a driver may raise; ends as a reason on a record, never in a caller's hands
     │   ├── TryLater             the world did not answer; the same call may succeed
     │   └── Cannot               the world answered no; the same call will fail again
+    │       ├── DiskFull         there is no space left for it
+    │       └── Damaged          the bytes are not those that were written: they are not given out
     ├── StateError
     │   ├── SchemaTooNew         the state was written by a newer pycloud
     │   └── StateBusy            another process held the database for too long
@@ -69,6 +77,42 @@ class Protected(Refused):
     """The thing is protected from what was asked; its owner can take the protection back."""
 
 
+class Locked(Refused):
+    """An object lock (a retention or a legal hold) keeps the version from being deleted or changed."""
+
+
+class PreconditionFailed(Refused):
+    """What the caller made a condition is not so; `condition` names which one."""
+
+    def __init__(self, condition: str, message: str) -> None:
+        """Say which `condition` failed, such as `if_match`, and how."""
+        super().__init__(message)
+        self.condition = condition
+
+
+class BadDigest(Refused):
+    """The bytes that came do not have the checksum that was announced; `algorithm` names which."""
+
+    def __init__(self, algorithm: str, expected: str, actual: str) -> None:
+        """Say which checksum it is, and what it should have been and was."""
+        super().__init__(f"the {algorithm} of the bytes is {actual}, not {expected}")
+        self.algorithm = algorithm
+
+
+class Incomplete(Refused):
+    """Fewer bytes came than were announced."""
+
+
+class TooSmall(Refused):
+    """It is smaller than it must at least be."""
+
+
+class WrongKey(Refused):
+    """The object is encrypted with a customer's key, and none or another one was given; or a key
+    was given where none is used.
+    """
+
+
 class LimitExceeded(Refused):
     """More than the product or the account allows."""
 
@@ -91,6 +135,14 @@ class TryLater(DriverError):
 
 class Cannot(DriverError):
     """The world answered no: the same call would fail again."""
+
+
+class DiskFull(Cannot):
+    """There is no space left for it."""
+
+
+class Damaged(Cannot):
+    """The bytes that were found are not those that were written. They are never given out."""
 
 
 class StateError(PyCloudError):

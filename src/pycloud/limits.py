@@ -171,3 +171,68 @@ TRAILER_BYTES: Final = 8 * 1024
 
 POST_POLICY_BYTES: Final = 20 * 1024
 """AWS: the fields before the file of a browser's upload have 20 KB in all."""
+
+BUCKETS_PER_ACCOUNT: Final = 10_000
+"""AWS: general purpose buckets of one account ("Amazon S3 endpoints and quotas")."""
+
+KEY_BYTES: Final = 1024
+"""Of an object's key, in UTF-8 ("Naming Amazon S3 objects")."""
+
+OBJECT_BYTES: Final = 5 * 1024**4
+"""Of one object, in parts: what S3 allowed for many years, and its tools know."""
+
+PUT_BYTES: Final = 5 * 1024**3
+"""Of one put, and of one part ("Amazon S3 multipart upload limits")."""
+
+PART_MIN_BYTES: Final = 5 * 1024**2
+"""Of each part but the last ("Amazon S3 multipart upload limits")."""
+
+PARTS: Final = 10_000
+"""Of one upload ("Amazon S3 multipart upload limits")."""
+
+METADATA_BYTES: Final = 2 * 1024
+"""Names and values of an object's own metadata ("Working with object metadata")."""
+
+OBJECT_TAGS: Final = 10
+"""Of one object ("Categorizing your storage using tags"); a bucket has `TAGS`."""
+
+LIST_KEYS: Final = 1000
+"""Keys and common prefixes of one page ("ListObjectsV2")."""
+
+DELETED_AT_ONCE: Final = 1000
+"""Keys of one DeleteObjects ("DeleteObjects")."""
+
+SETTING_BYTES: Final = 256 * 1024
+"""Of one document of a bucket: lifecycle rules and CORS have 64 KB in AWS, a policy 20 KB."""
+
+LIFECYCLE_RULES: Final = 1000
+"""Of one bucket ("Setting a lifecycle configuration")."""
+
+RETENTION_DAYS: Final = 36_500
+"""AWS: a default retention is at most 100 years ("Object Lock considerations")."""
+
+SMALL_OBJECT_BYTES: Final = 16 * 1024
+"""An object up to this size is kept in the database: one durable commit, which several writers
+share, instead of a file, its sync, its folder's sync and a commit.
+"""
+
+BLOCK_BYTES: Final = 256 * 1024
+"""Each such piece of an object has a checksum of its own, so a range is verified too. A range of one
+byte reads so much, and 5 GiB have 80 KiB of checksums.
+"""
+
+FRAME_BYTES: Final = 64 * 1024
+"""Of encrypted bytes, each such piece is encrypted alone, so a range can be read."""
+
+ORPHAN_S: Final = 24 * 60 * 60
+"""Bytes that no object names are swept when they were last written to this long ago: until then
+they may be somebody's whose object is about to be recorded.
+"""
+
+READING_S: Final = 60 * 60
+"""The parts of a deleted object are kept so long for those who are reading it: they are opened one
+after the other. An object of one piece is kept by the reader's open file.
+"""
+
+EXPIRY_ROWS: Final = 10_000
+"""Versions that one step of lifecycle rules looks at, so that the loop is never held up for long."""

@@ -164,7 +164,7 @@ class ImageRegistry:
         ramdisk. The bytes are copied, so the object may go. Raises `InvalidValue`, `NotFound`,
         `Duplicate`.
         """
-        if bucket not in self.buckets.list_buckets(account=account):
+        if self.buckets.get_bucket(bucket).account != account:
             raise NotFound("bucket", bucket)
         return self._register(
             None,
@@ -331,12 +331,12 @@ class ImageRegistry:
             tx.execute(delete(images).where(images.c.id.in_(gone)))
             kept = set(tx.execute(select(images.c.key)).scalars())
             horizon = tx.now - timedelta(seconds=_REGISTRATION_S)
-        if _BUCKET not in self.buckets.list_buckets():
+        if self.buckets.find_bucket(_BUCKET) is None:
             return
-        for stored in self.buckets.list(_BUCKET):
+        for stored in self.buckets.each(_BUCKET):
             orphan = stored.key.encode() not in kept and stored.created_at < horizon
             if orphan or stored.key in gone:
-                self.buckets.remove(_BUCKET, stored.key)
+                self.buckets.delete(_BUCKET, stored.key)
 
     def _register(
         self,
@@ -384,10 +384,10 @@ class ImageRegistry:
                 tx.execute(images.insert().values(values | {"key": record.key.encode()}))
                 tx.record("image.registered", id_, name)
         except IntegrityError:
-            self.buckets.remove(_BUCKET, id_)
+            self.buckets.delete(_BUCKET, id_)
             raise Duplicate(f"there is an image {name!r} already") from None
         except BaseException:
-            self.buckets.remove(_BUCKET, id_)
+            self.buckets.delete(_BUCKET, id_)
             raise
         return record
 
@@ -409,9 +409,9 @@ class ImageRegistry:
             self.find(tx, ramdisk, account=account, kind=ImageKind.RAMDISK)
 
     def _store(self, source: _Source, id_: ImageId) -> None:
-        if _BUCKET not in self.buckets.list_buckets():
+        if self.buckets.find_bucket(_BUCKET) is None:
             with contextlib.suppress(Duplicate):
-                self.buckets.create(_BUCKET)
+                self.buckets.create_bucket(_BUCKET)
         with source.open() as stream:
             self.buckets.put(_BUCKET, id_, stream)
 

@@ -235,7 +235,19 @@ buckets = Table(
     Column("name", String(63), primary_key=True),
     _account(),
     Column("created_at", Instant, nullable=False),
+    Column("versioning", String(16), nullable=False),
+    Column("object_lock", Boolean, nullable=False),
 )
+bucket_settings = Table(
+    "bucket_settings",
+    metadata,
+    Column("bucket", String(63), ForeignKey("buckets.name"), primary_key=True),
+    Column("kind", String(32), primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+# storage/objects.py
+# All versions and delete markers. Of the versions of a key, the newer has the smaller `rank`.
 objects = Table(
     "objects",
     metadata,
@@ -243,10 +255,88 @@ objects = Table(
     Column(
         "key", LargeBinary(1024), primary_key=True
     ),  # bytes: no collation may fold or order keys
-    Column("blob", String(64), nullable=False, unique=True),
+    Column("rank", BigInteger, primary_key=True, autoincrement=False),
+    Column("version_id", String(32), nullable=False),
+    Column("is_latest", Boolean, nullable=False),
+    Column("is_delete_marker", Boolean, nullable=False),
+    # What a plain listing shows: the latest, unless it is a delete marker.
+    Column("is_shown", Boolean, nullable=False),
+    _account(),
+    Column("created_at", Instant, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("etag", String(64), nullable=False),
+    Column("storage_class", String(32), nullable=False),
+    Column("checksum", String(128)),
+    Column("retention_mode", String(16)),
+    Column("retained_until", Instant),
+    Column("legal_hold", Boolean, nullable=False),
+    Column("encryption", String(16)),
+    # Where its bytes are: in one of these three, or nowhere, if there are none.
+    Column("content_id", BigInteger),
+    Column("blob", String(64), index=True),
+    # Whether the sums of its blocks follow the bytes in the blob: older versions wrote none.
+    Column("has_sums", Boolean, nullable=False),
+    Column("parts_id", String(64), index=True),
+    Column("part_count", Integer),
+    Column("sealed_key", LargeBinary(256)),
+    Column("headers", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("acl", Text),
+    Index(None, "bucket", "is_shown", "key"),
+)
+
+# storage/contents.py: the bytes of small objects
+contents = Table(
+    "contents",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+    Column("crc", BigInteger, nullable=False),
+)
+
+# storage/uploads.py
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("bucket", String(63), ForeignKey("buckets.name"), nullable=False),
+    Column("key", LargeBinary(1024), nullable=False),
+    _account(),
     Column("created_at", Instant, nullable=False),
+    Column("storage_class", String(32), nullable=False),
+    Column("checksum_algorithm", String(16)),
+    Column("checksum_kind", String(16), nullable=False),
+    Column("encryption", String(16)),
+    Column("retention_mode", String(16)),
+    Column("retained_until", Instant),
+    Column("legal_hold", Boolean, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("acl", Text),
+    Index(None, "bucket", "key", "id"),
+)
+# The parts of an upload; later, under the same id, those of the object.
+parts = Table(
+    "parts",
+    metadata,
+    Column("parts_id", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("blob", String(64), nullable=False, index=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("etag", String(64), nullable=False),
+    Column("checksum", String(128)),
+    Column("sealed_key", LargeBinary(256)),
+    Column("created_at", Instant, nullable=False),
+)
+
+# storage/housekeeping.py: blobs that nothing names any more, but somebody may still be reading
+parting_blobs = Table(
+    "parting_blobs",
+    metadata,
+    Column("blob", String(64), primary_key=True),
+    Column("parted_at", Instant, nullable=False, index=True),
 )
 
 # compute/images.py

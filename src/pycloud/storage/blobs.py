@@ -3,38 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import attrs
 
 from pycloud.ids import BlobId
 
 
+class Readable(Protocol):
+    """What can be read in pieces to its end."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes, none at the end."""
+        ...
+
+
 @attrs.frozen
 class WrittenBlob:
-    """What was written: how long it is and what it hashes to."""
+    """What was written, and how long it is."""
 
     id: BlobId
     size_bytes: int
-    md5: str
-    """32 hexadecimal digits: the ETag of a plain S3 object."""
+
+
+@attrs.frozen
+class FoundBlob:
+    """A blob that is there, or what is left of one that was not written to its end."""
+
+    id: BlobId
+    age_s: float
+    """How long ago it was last written to, by the clock of those who keep it."""
+
+
+class OpenBlob(Protocol):
+    """A blob that is being read. What was opened can be read to its end, also if the blob is
+    removed meanwhile; where that can't be, reading raises `Cannot`, and never gives other bytes.
+    """
+
+    def read_at(self, offset: int, size: int, /) -> bytes:
+        """Return the bytes from `offset` on: `size` of them, or fewer at the end."""
+        ...
+
+    def fileno(self) -> int | None:
+        """Return a descriptor of a plain file with these bytes, for `sendfile`, or None."""
+        ...
+
+    def close(self) -> None:
+        """Give it back."""
+        ...
 
 
 class Blobs(Protocol):
-    """Keeps immutable bytes under ids of its own making. May raise `TryLater` or `Cannot`."""
+    """Keeps immutable bytes under ids of its own making.
 
-    def write(self, stream: BinaryIO) -> WrittenBlob:
-        """Read `stream` to its end, keep its bytes durably, and say what was written."""
+    Every verb may raise `TryLater` or `Cannot`; `write` raises `DiskFull` where there is no space.
+    """
+
+    def write(self, stream: Readable) -> WrittenBlob:
+        """Read `stream` to its end, keep its bytes durably, and say what was written. If that
+        fails, or the stream raises, nothing is left, or something that `all` finds.
+        """
         ...
 
-    def read(self, blob: BlobId) -> BinaryIO:
-        """Open the bytes for reading from the start, seekable; the caller closes."""
+    def read(self, blob: BlobId) -> OpenBlob:
+        """Open the bytes. Raises `Cannot` where there are none."""
         ...
 
     def remove(self, blob: BlobId) -> None:
-        """Forget the bytes; nothing happens where there are none."""
+        """Forget the bytes, whole or half-written; nothing happens where there are none."""
         ...
 
-    def all(self) -> Iterator[BlobId]:
-        """Give the ids of all blobs, for the sweeper."""
+    def quarantine(self, blob: BlobId) -> None:
+        """Put damaged bytes aside, for people to look at: `read` and `all` don't find them any more.
+        Nothing happens where there are none.
+        """
+        ...
+
+    def all(self) -> Iterator[FoundBlob]:
+        """Give all blobs, for the sweeper."""
         ...

@@ -1,192 +1,326 @@
-"""`BucketStore`: named objects in named buckets. Bytes are in the `Blobs`; which bytes an object
-is, says a row.
+"""`BucketStore`: named objects in named buckets. Bytes are in the `Blobs`, or, if they are few, in
+the database; which bytes an object is, says a row.
 
 Bytes are durable before the row that names them; bytes that no row names are swept. So a crash
-costs space, never data.
+costs space, never data. Whoever holds the store may do all with it: who may do what is for those to
+decide who hand it out.
 """
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
-from typing import BinaryIO
+from collections.abc import Iterator, Mapping, Sequence
 
-import attrs
-from sqlalchemy import delete, select
-from sqlalchemy.exc import IntegrityError
-
-from pycloud.errors import Duplicate, InUse, InvalidValue, NotFound
-from pycloud.identity.accounts import get_account
-from pycloud.ids import ADMIN_ACCOUNT, AccountId, BlobId
+from pycloud import limits
+from pycloud.ids import ADMIN_ACCOUNT, AccountId
 from pycloud.state.database import Database
-from pycloud.state.schema import buckets, objects
-from pycloud.state.transaction import Transaction
-from pycloud.storage.blobs import Blobs
+from pycloud.storage.blobs import Blobs, Readable
+from pycloud.storage.encryption import Sealing
+from pycloud.storage.reading import ObjectStream
+from pycloud.storage.records import (
+    About,
+    Bucket,
+    Deleted,
+    Expected,
+    Listing,
+    PartSize,
+    Retention,
+    ScrubReport,
+    StoredObject,
+    Versioning,
+    VersionListing,
+)
+from pycloud.storage.uploads import Uploads
 
-_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_KEY_BYTES = 1024
-
-
-@attrs.frozen
-class StoredObject:
-    """An object, without its bytes."""
-
-    bucket: str
-    key: str
-    size_bytes: int
-    etag: str
-    created_at: datetime
+_AS_THEY_COME = Expected()
+_PLAIN = About()
 
 
 class BucketStore:
     """Buckets of objects.
 
+    `seal` keeps the keys with which objects are encrypted (`pycloud.Seal` is one); without it none
+    can be encrypted with a key of the store's.
+
     >>> import io, pycloud
     >>> from pycloud.drivers.files import FileBlobs
     >>> with pycloud.SQLiteState("cloud.db") as state:
     ...     store = pycloud.BucketStore(state, FileBlobs("blobs"))
-    ...     store.create("holiday")
-    ...     print(store.put("holiday", "beach.txt", io.BytesIO(b"sand")).size_bytes)
+    ...     store.create_bucket("holiday").name
+    ...     store.put("holiday", "beach.txt", io.BytesIO(b"sand")).size_bytes
     ...     with store.get("holiday", "beach.txt") as stream:
-    ...         print(stream.read())
+    ...         stream.read()
+    'holiday'
     4
     b'sand'
     """
 
-    def __init__(self, state: Database, blobs: Blobs) -> None:
+    def __init__(self, state: Database, blobs: Blobs, *, seal: Sealing | None = None) -> None:
         self.state = state
         self.blobs = blobs
+        self.seal = seal
+        self.uploads = Uploads(state, blobs)
+        """Objects that are uploaded in parts."""
 
-    def create(self, bucket: str, *, account: AccountId = ADMIN_ACCOUNT) -> None:
-        """Make a bucket. Raises `InvalidValue` for a name that S3 does not allow, `Duplicate`."""
-        _checked_bucket(bucket)
-        try:
-            with self.state.transaction() as tx:
-                get_account(tx, account)
-                tx.execute(buckets.insert().values(name=bucket, account=account, created_at=tx.now))
-        except IntegrityError:
-            raise Duplicate(f"there is a bucket {bucket!r} already") from None
+    # Buckets
 
-    def delete(self, bucket: str) -> None:
-        """Delete an empty bucket. Raises `NotFound`, `InUse`."""
-        with self.state.transaction() as tx:
-            self._locked(tx, bucket)
-            if tx.execute(select(objects.c.key).where(objects.c.bucket == bucket).limit(1)).first():
-                raise InUse(f"bucket {bucket!r} is not empty: delete its objects first")
-            tx.execute(delete(buckets).where(buckets.c.name == bucket))
-
-    def list_buckets(self, *, account: AccountId = ADMIN_ACCOUNT) -> list[str]:
-        """Return the names of the account's buckets, sorted."""
-        query = select(buckets.c.name).where(buckets.c.account == account).order_by(buckets.c.name)
-        with self.state.reading() as tx:
-            return list(tx.execute(query).scalars())
-
-    def put(self, bucket: str, key: str, stream: BinaryIO) -> StoredObject:
-        """Store what `stream` gives as object `key`, in place of what was there. Raises
-        `NotFound`, `InvalidValue`.
+    def create_bucket(
+        self, bucket: str, *, account: AccountId = ADMIN_ACCOUNT, object_lock: bool = False
+    ) -> Bucket:
+        """Make a bucket; with `object_lock` its versions can be locked, and are kept from the
+        first. Raises `InvalidValue` for a name that S3 does not allow, `Duplicate`, `LimitExceeded`.
         """
-        name = _checked_key(key)
-        with self.state.reading() as tx:
-            self._locked(tx, bucket)
-        written = self.blobs.write(stream)
-        try:
-            with self.state.transaction() as tx:
-                self._locked(tx, bucket)
-                former = self._take_out(tx, bucket, name)
-                stored = StoredObject(bucket, key, written.size_bytes, written.md5, tx.now)
-                row = attrs.asdict(stored) | {"key": name, "blob": written.id}
-                tx.execute(objects.insert().values(row))
-        except BaseException:
-            self.blobs.remove(written.id)
-            raise
-        if former is not None:
-            self.blobs.remove(former)
-        return stored
+        raise NotImplementedError
 
-    def head(self, bucket: str, key: str) -> StoredObject:
-        """Return what is known of an object. Raises `NotFound`."""
-        place = (objects.c.bucket == bucket) & (objects.c.key == _checked_key(key))
-        with self.state.reading() as tx:
-            row = tx.execute(select(objects).where(place)).one_or_none()
-        if row is None:
-            raise NotFound("object", f"{bucket}/{key}")
-        return StoredObject(row.bucket, row.key.decode(), row.size_bytes, row.etag, row.created_at)
-
-    def get(self, bucket: str, key: str) -> BinaryIO:
-        """Open the object's bytes; the caller closes. Raises `NotFound`."""
-        query = select(objects.c.blob).where(
-            objects.c.bucket == bucket, objects.c.key == _checked_key(key)
-        )
-        with self.state.reading() as tx:
-            blob = tx.execute(query).scalar_one_or_none()
-        if blob is None:
-            raise NotFound("object", f"{bucket}/{key}")
-        return self.blobs.read(BlobId(blob))
-
-    def list(self, bucket: str, *, prefix: str = "") -> list[StoredObject]:
-        """Return the objects whose keys begin with `prefix`, in the order of their bytes. Raises
-        `NotFound`.
+    def delete_bucket(self, bucket: str) -> None:
+        """Delete an empty bucket, with its settings. Uploads that were begun in it are aborted.
+        Raises `NotFound`, `InUse` while it has versions or delete markers.
         """
-        query = select(objects).where(objects.c.bucket == bucket).order_by(objects.c.key)
-        with self.state.reading() as tx:
-            self._locked(tx, bucket)
-            rows = tx.execute(query).all()
-        found = (
-            StoredObject(row.bucket, row.key.decode(), row.size_bytes, row.etag, row.created_at)
-            for row in rows
-        )
-        return [stored for stored in found if stored.key.startswith(prefix)]
+        raise NotImplementedError
 
-    def remove(self, bucket: str, key: str) -> None:
-        """Delete an object; nothing happens where there is none, as in S3. Raises `NotFound` for
-        the bucket.
+    def get_bucket(self, bucket: str) -> Bucket:
+        """Return a bucket. Raises `NotFound`."""
+        raise NotImplementedError
+
+    def find_bucket(self, bucket: str) -> Bucket | None:
+        """Return a bucket, or None if there is none."""
+        raise NotImplementedError
+
+    def list_buckets(self, *, account: AccountId | None = ADMIN_ACCOUNT) -> list[Bucket]:
+        """Return the account's buckets by name; with None, those of all accounts."""
+        raise NotImplementedError
+
+    def set_versioning(self, bucket: str, versioning: Versioning) -> None:
+        """Say what becomes of former versions from now on. Raises `NotFound`; `InvalidValue` for
+        `OFF`, which is never again; `WrongState` for other than `ENABLED` with object locks.
         """
-        with self.state.transaction() as tx:
-            self._locked(tx, bucket)
-            blob = self._take_out(tx, bucket, _checked_key(key))
-        if blob is not None:
-            self.blobs.remove(blob)
+        raise NotImplementedError
 
-    def sweep(self) -> int:
-        """Remove bytes that no object names and return how many blobs that were.
-
-        Only for a store that nobody writes to meanwhile: bytes just written have no row yet.
+    def enable_object_lock(self, bucket: str) -> None:
+        """Let the versions of a bucket be locked, from now on and for ever. Raises `NotFound`,
+        `WrongState` unless its versioning is enabled.
         """
-        with self.state.reading() as tx:
-            named = set(tx.execute(select(objects.c.blob)).scalars())
-        orphans = [blob for blob in self.blobs.all() if blob not in named]
-        for blob in orphans:
-            self.blobs.remove(blob)
-        return len(orphans)
+        raise NotImplementedError
 
-    def _locked(self, tx: Transaction, bucket: str) -> None:
-        query = select(buckets.c.name).where(buckets.c.name == bucket)
-        if tx.execute(tx.locked(query)).first() is None:
-            raise NotFound("bucket", bucket)
+    def setting(self, bucket: str, kind: str) -> str | None:
+        """Return a document of the bucket's, or None. Raises `NotFound`."""
+        raise NotImplementedError
 
-    def _take_out(self, tx: Transaction, bucket: str, key: bytes) -> BlobId | None:
-        """Delete the object's row and return the blob it named."""
-        place = (objects.c.bucket == bucket) & (objects.c.key == key)
-        blob = tx.execute(select(objects.c.blob).where(place)).scalar_one_or_none()
-        tx.execute(delete(objects).where(place))
-        return None if blob is None else BlobId(blob)
+    def set_setting(self, bucket: str, kind: str, document: str | None) -> None:
+        """Keep a document of the bucket's, or, with None, forget it.
 
+        Most kinds are any text of the caller's. The store itself carries out, and checks, three:
+        `lifecycle` (`LifecycleRules`), `object-lock` (`DefaultRetention`) and `encryption`
+        (`DefaultEncryption`), JSON documents that these classes read and write. Raises `NotFound`,
+        `InvalidValue`.
+        """
+        raise NotImplementedError
 
-def _checked_bucket(name: str) -> str:
-    """Return a name that S3 allows ("Bucket naming rules")."""
-    if not _BUCKET_NAME.fullmatch(name) or ".." in name:
-        raise InvalidValue(
-            f"{name!r} cannot name a bucket: 3 to 63 lower-case letters, digits, dots and hyphens, "
-            "beginning and ending with a letter or digit"
-        )
-    return name
+    # Objects
 
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        stream: Readable,
+        *,
+        about: About = _PLAIN,
+        expected: Expected = _AS_THEY_COME,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+    ) -> StoredObject:
+        """Store what `stream` gives as object `key`: in place of what was there, or beside it where
+        the bucket keeps versions. It is durable when this returns.
 
-def _checked_key(key: str) -> bytes:
-    try:
-        encoded = key.encode()
-    except UnicodeEncodeError:
-        raise InvalidValue(f"the key {key!r} is not text that UTF-8 can carry") from None
-    if not 1 <= len(encoded) <= _KEY_BYTES:
-        raise InvalidValue(f"a key has 1 to {_KEY_BYTES} bytes; this one has {len(encoded)}")
-    return encoded
+        With `if_match` only if the present object has that ETag; with `if_none_match`, an ETag or
+        `*`, only if it has not, or there is none. Raises `NotFound` (also of the object, for
+        `if_match`), `InvalidValue`, `PreconditionFailed`, `BadDigest`, `Incomplete`,
+        `LimitExceeded` ("PutObject", "Conditional writes"); `DiskFull`, `Cannot`.
+        """
+        raise NotImplementedError
+
+    def head(self, bucket: str, key: str, *, version_id: str | None = None) -> StoredObject:
+        """Return what is known of an object, or of that version of it. Raises `NotFound` of a
+        bucket, an object (also if the latest is a delete marker) or a version; a delete marker that
+        is asked for by its version is returned.
+        """
+        raise NotImplementedError
+
+    def get(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        version_id: str | None = None,
+        customer_key: bytes | None = None,
+    ) -> ObjectStream:
+        """Open the object's bytes; the caller closes. What is opened is read to its end, whatever
+        becomes of the object; `stored` of the stream is what it is.
+
+        Raises `NotFound` like `head`, `WrongKey`, `WrongState` for a delete marker; `Damaged`, also
+        when read: bytes that are not those that were written are never given out.
+        """
+        raise NotImplementedError
+
+    def parts(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        version_id: str | None = None,
+        after: int = 0,
+        most: int = limits.LIST_KEYS,
+    ) -> list[PartSize]:
+        """Return the parts of an object that was uploaded in parts, those with numbers above
+        `after`; none of one that was not. Raises `NotFound`.
+        """
+        raise NotImplementedError
+
+    def copy(
+        self,
+        source_bucket: str,
+        source_key: str,
+        bucket: str,
+        key: str,
+        *,
+        source_version: str | None = None,
+        source_if_match: str | None = None,
+        source_customer_key: bytes | None = None,
+        about: About = _PLAIN,
+        keep_metadata: bool = True,
+        keep_tags: bool = True,
+        algorithm: str | None = None,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+    ) -> StoredObject:
+        """Make an object with the bytes of another, which is the same unless its bytes must be
+        written anew: encrypted otherwise, or with another checksum (`algorithm`).
+
+        `about` says all of it but for what is kept: `keep_metadata` keeps the headers and metadata
+        of the source, `keep_tags` its tags. Raises like `get` and `put`; `PreconditionFailed` also
+        if the source has not the ETag `source_if_match` ("CopyObject").
+        """
+        raise NotImplementedError
+
+    def delete(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        version_id: str | None = None,
+        if_match: str | None = None,
+        bypass_governance: bool = False,
+    ) -> Deleted:
+        """Delete an object (where the bucket keeps versions: put a delete marker over it), or, for
+        good, one version. Nothing happens where there is none, as in S3.
+
+        Raises `NotFound` for the bucket, `Locked`, `PreconditionFailed` ("DeleteObject").
+        """
+        raise NotImplementedError
+
+    def delete_many(
+        self,
+        bucket: str,
+        wanted: Sequence[tuple[str, str | None]],
+        *,
+        bypass_governance: bool = False,
+    ) -> list[Deleted | Exception]:
+        """Delete keys, each with a version id or None, and say for each what became of it. Raises
+        `NotFound` for the bucket, `InvalidValue` for more than 1 000 ("DeleteObjects").
+        """
+        raise NotImplementedError
+
+    def set_tags(
+        self, bucket: str, key: str, tags: Mapping[str, str], *, version_id: str | None = None
+    ) -> StoredObject:
+        """Give a version other tags. Raises `NotFound`, `InvalidValue`, `WrongState` for a delete
+        marker.
+        """
+        raise NotImplementedError
+
+    def set_acl(
+        self, bucket: str, key: str, acl: str | None, *, version_id: str | None = None
+    ) -> StoredObject:
+        """Give a version another ACL document. Raises `NotFound`, `WrongState`."""
+        raise NotImplementedError
+
+    def set_retention(
+        self,
+        bucket: str,
+        key: str,
+        retention: Retention | None,
+        *,
+        version_id: str | None = None,
+        bypass_governance: bool = False,
+    ) -> StoredObject:
+        """Keep a version from being deleted until a date. Raises `NotFound`; `WrongState` where the
+        bucket has no object locks, or for a delete marker; `InvalidValue`; `Locked` for less than
+        there is already, unless that is `governance` and to be passed by ("PutObjectRetention").
+        """
+        raise NotImplementedError
+
+    def set_legal_hold(
+        self, bucket: str, key: str, on: bool, *, version_id: str | None = None
+    ) -> StoredObject:
+        """Keep a version from being deleted until this is taken back. Raises `NotFound`,
+        `WrongState` ("PutObjectLegalHold").
+        """
+        raise NotImplementedError
+
+    # Lists
+
+    def list(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        after: str = "",
+        most: int = limits.LIST_KEYS,
+    ) -> Listing:
+        """Return a page of the objects whose keys begin with `prefix` and come after `after`, in
+        the order of their bytes. Keys that have the delimiter after the prefix are given as their
+        common prefixes. Raises `NotFound` ("ListObjectsV2").
+        """
+        raise NotImplementedError
+
+    def each(self, bucket: str, *, prefix: str = "") -> Iterator[StoredObject]:
+        """Give all objects whose keys begin with `prefix`, page after page. Raises `NotFound`."""
+        raise NotImplementedError
+
+    def list_versions(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        key_marker: str = "",
+        version_marker: str | None = None,
+        most: int = limits.LIST_KEYS,
+    ) -> VersionListing:
+        """Return a page of all versions and delete markers that come after `key_marker`, and, with
+        `version_marker`, of those of that key after that version. Raises `NotFound`,
+        `InvalidValue` for a marker that is no version ("ListObjectVersions").
+        """
+        raise NotImplementedError
+
+    # Housekeeping
+
+    def expire(self) -> int:
+        """Carry out a step of the buckets' lifecycle rules; return how much it deleted. Each step
+        goes on where the last one ended, and looks at a bounded number of versions.
+        """
+        raise NotImplementedError
+
+    def sweep(self, *, older_than_s: float = limits.ORPHAN_S) -> int:
+        """Remove bytes that no object names, and return how many blobs that were. What was written
+        lately stays: its object may be about to be recorded. Safe beside writers and readers.
+        """
+        raise NotImplementedError
+
+    def scrub(
+        self, *, after: tuple[str, str] | None = None, most: int = limits.LIST_KEYS
+    ) -> ScrubReport:
+        """Read the bytes of up to `most` versions, and report those that are not what was written.
+        Damaged blobs are put into quarantine: they are kept, and never given out.
+        """
+        raise NotImplementedError
