@@ -184,22 +184,29 @@ def _structure(shape: Any) -> ReadElement:
             if key is not None:
                 values[key] = text
         for child in element:
-            name = _local(child.tag)
-            if name not in by_name:
-                raise AWSError("MalformedXML", f"{_MALFORMED}: {name[:80]} is not expected")
-            key, read, is_repeated = by_name[name]
-            if is_repeated:
-                values.setdefault(key, []).append(read(child))
-            elif key in values:
-                raise AWSError("MalformedXML", f"{_MALFORMED}: {name} stands twice")
-            else:
-                values[key] = read(child)
+            _read_child(child, by_name, values)
         for key in required:
             if key not in values:
                 raise AWSError("MalformedXML", f"{_MALFORMED}: {key} is missing")
         return values
 
     return read_structure
+
+
+def _read_child(
+    child: Element, by_name: Mapping[str, tuple[str, ReadElement, bool]], values: dict[str, Any]
+) -> None:
+    """Read one element of a structure into its values."""
+    name = _local(child.tag)
+    if name not in by_name:
+        raise AWSError("MalformedXML", f"{_MALFORMED}: {name[:80]} is not expected")
+    key, read, is_repeated = by_name[name]
+    if is_repeated:
+        values.setdefault(key, []).append(read(child))
+    elif key in values:
+        raise AWSError("MalformedXML", f"{_MALFORMED}: {name} stands twice")
+    else:
+        values[key] = read(child)
 
 
 def _list(shape: Any) -> ReadElement:

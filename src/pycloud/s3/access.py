@@ -27,7 +27,9 @@ from pycloud.s3.request import S3Request
 from pycloud.storage.buckets import BucketStore
 from pycloud.storage.records import Bucket, StoredObject
 
-_OWN_POLICY: Final = frozenset({"s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"})
+_OWN_POLICY: Final = frozenset(
+    {"s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"}
+)
 """Never denied to the bucket's own account: nobody locks themselves out."""
 _QUERY_KEYS: Final = {
     "s3:prefix": "prefix",

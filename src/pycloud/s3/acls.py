@@ -138,9 +138,7 @@ _CANNED: Final[Mapping[str, Callable[[str], tuple[Grant, ...]]]] = {
     ),
     "authenticated-read": lambda _: (Grant("READ", group=AUTHENTICATED_USERS),),
     "aws-exec-read": lambda _: (),
-    "bucket-owner-read": lambda owner: (
-        Grant("READ", canonical=canonical_id(owner), name=owner),
-    ),
+    "bucket-owner-read": lambda owner: (Grant("READ", canonical=canonical_id(owner), name=owner),),
     "bucket-owner-full-control": lambda owner: (_own(owner),),
     "log-delivery-write": lambda _: (
         Grant("WRITE", group=LOG_DELIVERY),

@@ -10,18 +10,28 @@ from typing import Final
 from pycloud.aws.errors import AWSError
 from pycloud.aws.requests import SignatureError
 from pycloud.errors import (
+    BadDigest,
+    Cannot,
+    DiskFull,
     Duplicate,
+    Incomplete,
     InUse,
     InvalidValue,
     LimitExceeded,
+    Locked,
     NotFound,
     NotOwner,
+    PreconditionFailed,
     Protected,
     PyCloudError,
     StateBusy,
+    TooSmall,
     TryLater,
+    WrongKey,
     WrongState,
 )
+from pycloud.s3.checksums import bad_digest
+from pycloud.s3.errors import S3Error
 
 _STATUS: Final[Mapping[int, tuple[str, ...]]] = {
     304: ("NotModified",),
@@ -67,6 +77,7 @@ _STATUS: Final[Mapping[int, tuple[str, ...]]] = {
     501: ("NotImplemented",),
     503: ("ServiceUnavailable", "SlowDown"),
 }
+_INTERNAL: Final = "We encountered an internal error. Please try again."
 _STATUS_OF: Final = {code: status for status, codes in _STATUS.items() for code in codes}
 
 _NOT_FOUND: Final = {
@@ -86,21 +97,28 @@ _NOT_FOUND: Final = {
 }
 
 _BY_KIND: Final[Mapping[type[PyCloudError], str]] = {
+    Cannot: "InternalError",
     Duplicate: "BucketAlreadyExists",
     InUse: "BucketNotEmpty",
+    Incomplete: "IncompleteBody",
     InvalidValue: "InvalidArgument",
-    LimitExceeded: "InvalidRequest",
+    LimitExceeded: "EntityTooLarge",
+    Locked: "AccessDenied",
     NotOwner: "AccessDenied",
+    PreconditionFailed: "PreconditionFailed",
     Protected: "AccessDenied",
     StateBusy: "SlowDown",
+    TooSmall: "EntityTooSmall",
     TryLater: "SlowDown",
+    WrongKey: "InvalidRequest",
     WrongState: "InvalidRequest",
 }
 
 
-def status_of(code: str) -> int:
-    """Return the HTTP status that goes with a code."""
-    return _STATUS_OF.get(code, 400)
+def status_of(error: AWSError) -> int:
+    """Return the HTTP status of a refusal."""
+    own = error.http_status if isinstance(error, S3Error) else None
+    return own or _STATUS_OF.get(error.code, 400)
 
 
 def error_of(error: PyCloudError) -> AWSError:
@@ -109,7 +127,12 @@ def error_of(error: PyCloudError) -> AWSError:
         return AWSError(error.code, error.message)
     if isinstance(error, NotFound) and error.kind in _NOT_FOUND:
         return AWSError(*_NOT_FOUND[error.kind])
+    if isinstance(error, BadDigest):
+        return bad_digest(error.algorithm)
+    if isinstance(error, DiskFull):
+        return S3Error("InternalError", "There is no space left for it", http_status=507)
     for kind in type(error).__mro__:
         if kind in _BY_KIND:
-            return AWSError(_BY_KIND[kind], str(error))
-    return AWSError("InternalError", "We encountered an internal error. Please try again.")
+            code = _BY_KIND[kind]
+            return AWSError(code, _INTERNAL if code == "InternalError" else str(error))
+    return AWSError("InternalError", _INTERNAL)

@@ -6,7 +6,7 @@ Source: "IAM JSON policy elements: Condition operators" (IAM user guide).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ def _moments(compare: Callable[[datetime, datetime], bool]) -> Test:
 
 def _moment(text: str) -> datetime:
     if text.isascii() and text.isdigit():
-        return datetime.fromtimestamp(int(text), tz=times.UTC)
+        return datetime.fromtimestamp(int(text), tz=UTC)
     found = times.read_iso(text)
     if found is None:
         raise ValueError(text)

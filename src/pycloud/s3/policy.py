@@ -22,16 +22,38 @@ from pycloud.s3.owners import canonical_id
 from pycloud.s3.wildcards import matches
 
 _FIELDS: Final = frozenset(
-    "Sid Effect Principal NotPrincipal Action NotAction Resource NotResource Condition".split()
+    [
+        "Sid",
+        "Effect",
+        "Principal",
+        "NotPrincipal",
+        "Action",
+        "NotAction",
+        "Resource",
+        "NotResource",
+        "Condition",
+    ]
 )
 _VERSIONS: Final = ("2012-10-17", "2008-10-17")
 _PRINCIPAL = re.compile(r"\*|[0-9]{12}|arn:[a-z-]+:(iam|sts)::[0-9]{12}:[\w+=,.@/-]+")
 _ACTION = re.compile(r"\*|s3:[A-Za-z0-9*?]+", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _FIXED_KEYS: Final = frozenset(
-    "aws:sourceip aws:sourcearn aws:sourcevpc aws:sourcevpce aws:sourceaccount aws:sourceowner "
-    "aws:principalaccount aws:principalarn aws:principalorgid aws:userid s3:dataaccesspointarn "
-    "s3:dataaccesspointaccount s3:x-amz-server-side-encryption-aws-kms-key-id".split()
+    {
+        "aws:sourceip",
+        "aws:sourcearn",
+        "aws:sourcevpc",
+        "aws:sourcevpce",
+        "aws:sourceaccount",
+        "aws:sourceowner",
+        "aws:principalaccount",
+        "aws:principalarn",
+        "aws:principalorgid",
+        "aws:userid",
+        "s3:dataaccesspointarn",
+        "s3:dataaccesspointaccount",
+        "s3:x-amz-server-side-encryption-aws-kms-key-id",
+    }
 )
 """A fixed value of one of these makes a policy for all not public."""
 
@@ -278,7 +300,7 @@ def _is_fixed(condition: Condition) -> bool:
     if condition.key not in _FIXED_KEYS or condition.if_exists:
         return False
     if condition.operator in ("IpAddress", "StringEquals", "ArnEquals"):
-        return all(value not in ("0.0.0.0/0", "::/0") for value in condition.values)  # noqa: S104
+        return all(value not in ("0.0.0.0/0", "::/0") for value in condition.values)
     if condition.operator in ("StringLike", "ArnLike"):
         return not any("*" in value or "?" in value for value in condition.values)
     return False
