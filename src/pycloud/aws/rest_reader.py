@@ -24,6 +24,9 @@ ReadElement = Callable[[Element], Any]
 _MALFORMED: Final = (
     "The XML you provided was not well-formed or did not validate against our published schema"
 )
+_OPEN_ENUMS: Final = frozenset({"BucketLocationConstraint"})
+"""Whoever reads their values knows more of them than the model does."""
+_ENUM_CODES: Final = {"StorageClass": "InvalidStorageClass"}
 _OPAQUE: Final = frozenset({"Expires"})
 """Given back as it came: S3 does not look into it."""
 
@@ -136,7 +139,8 @@ def text_reader(shape: Any, key: str = "", code: str = "InvalidArgument") -> Rea
     if shape.type_name == "timestamp":
         return _read_moment if key not in _OPAQUE else _read_as_is
     if shape.type_name == "string":
-        return _enumeration(shape, code) if shape.enum else _read_as_is
+        is_open = not shape.enum or shape.name in _OPEN_ENUMS
+        return _read_as_is if is_open else _enumeration(shape, _ENUM_CODES.get(shape.name, code))
     parse, expected = SCALARS[shape.type_name]
 
     def read_scalar(text: str, name: str) -> Any:

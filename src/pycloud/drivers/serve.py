@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import socket
 import threading
@@ -12,7 +11,6 @@ from typing import Any, Self
 
 from pycloud.errors import Cannot, InvalidValue
 
-_TTL_DEFAULT = 64
 _HEADER_BYTES = 64 * 1024
 _TIMEOUT_S = 10
 
@@ -91,20 +89,10 @@ def _make_server(
 ) -> Any:
     try:
         from cheroot import wsgi
+
+        from pycloud.drivers.http_gateway import Connection, Gateway
     except ImportError as error:
         raise InvalidValue("serving needs cheroot: pip install 'pycloud[serve]'") from error
-
-    class Gateway(wsgi.Gateway_10):
-        def get_environ(self) -> Any:
-            environ = wsgi.Gateway_10.get_environ(self)
-            connection = self.req.conn.socket
-
-            def set_ttl(hops: int) -> None:
-                with contextlib.suppress(OSError):
-                    connection.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
-
-            set_ttl(_TTL_DEFAULT)  # what an earlier request of this connection may have changed
-            return environ | {"pycloud.set_ttl": set_ttl}
 
     class Server(wsgi.Server):
         @staticmethod
@@ -125,6 +113,7 @@ def _make_server(
         (host, port), app, numthreads=threads, server_name="pycloud", timeout=_TIMEOUT_S
     )
     server.gateway = Gateway
+    server.ConnectionClass = Connection
     server.max_request_header_size = _HEADER_BYTES
     server.max_request_body_size = body_bytes
     server.nodelay = True

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from base64 import b64decode
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from pycloud import limits
 from pycloud.aws.chunks import ReadableLines
@@ -17,49 +16,51 @@ from pycloud.s3.checksums import check_document
 from pycloud.s3.request import S3Request
 
 _MD5_BYTES: Final = 16
+_PIECE_BYTES: Final = 64 * 1024
 
 
-class SizedBody:
-    """A body of a length that was announced: raises `AWSError` if it ends early."""
+class Body:
+    """The body as sent: raises `AWSError` if it breaks off, or ends before the length that was
+    announced.
+    """
 
-    def __init__(self, stream: ReadableLines, length_bytes: int) -> None:
+    def __init__(self, stream: ReadableLines, length_bytes: int | None) -> None:
         self._stream = stream
         self._missing = length_bytes
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to `size` bytes, none at the end."""
         if size < 0:
-            return b"".join(iter(lambda: self.read(64 * 1024), b""))
-        return self._counted(self._stream.read(min(size, self._missing)) if size else b"", size)
+            return b"".join(iter(lambda: self.read(_PIECE_BYTES), b""))
+        return self._counted(self._stream.read, size)
 
     def readline(self, size: int, /) -> bytes:
         """Return bytes up to the end of the line, at most `size`."""
-        return self._counted(self._stream.readline(min(size, self._missing)), size)
+        return self._counted(self._stream.readline, size)
 
-    def _counted(self, found: bytes, size: int) -> bytes:
-        if size and not found and self._missing:
+    def _counted(self, read: Callable[[int], bytes], size: int) -> bytes:
+        wanted = size if self._missing is None else min(size, self._missing)
+        if not wanted:
+            return b""
+        try:
+            found = read(wanted)
+        except TimeoutError:
             raise AWSError(
-                "IncompleteBody",
-                "You did not provide the number of bytes specified by the Content-Length HTTP "
-                f"header: {self._missing} are missing",
-            )
-        self._missing -= len(found)
+                "RequestTimeout",
+                "Your socket connection to the server was not read from or written to within the "
+                "timeout period.",
+            ) from None
+        except (OSError, EOFError, ValueError) as error:
+            raise AWSError("IncompleteBody", f"The body broke off: {error}") from None
+        if self._missing is not None:
+            if not found:
+                raise AWSError(
+                    "IncompleteBody",
+                    "You did not provide the number of bytes specified by the Content-Length HTTP "
+                    f"header: {self._missing} are missing",
+                )
+            self._missing -= len(found)
         return found
-
-
-class _Unsized(io.RawIOBase):
-    """What a server gives for a body that came in HTTP's own chunks: not all can read lines."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        found = self._stream.read(len(buffer))
-        buffer[: len(found)] = found
-        return len(found)
 
 
 def length_of(request: S3Request) -> int | None:
@@ -79,11 +80,7 @@ def open_body(request: S3Request, authenticated: Authenticated | None) -> Readab
     `SignatureError`, at once or when read.
     """
     length = length_of(request)
-    stream: ReadableLines = (
-        io.BufferedReader(_Unsized(request.environ["wsgi.input"]), 64 * 1024)
-        if length is None
-        else SizedBody(request.environ["wsgi.input"], length)
-    )
+    stream = Body(request.environ["wsgi.input"], length)
     if length is None and authenticated is not None and len(authenticated.payload) == 64:
         raise AWSError("MissingContentLength", "You must provide the Content-Length HTTP header.")
     return open_payload(stream, authenticated, _payload_headers(request), length or 0)
@@ -95,12 +92,12 @@ def _payload_headers(request: S3Request) -> Mapping[str, str]:
     return headers if "x-amz-content-sha256" in headers else {"x-amz-content-sha256": UNSIGNED}
 
 
-def read_document(request: S3Request, stream: Readable) -> bytes:
+def read_document(request: S3Request, stream: Readable, *, has_sum: bool) -> bytes:
     """Return a body that is small: XML, or JSON. Raises `AWSError` if it is not, or not what its
-    checksums say.
+    MD5 and, if `has_sum`, its other checksum say.
     """
     blocks, left = [], limits.S3_DOCUMENT_BYTES
-    while block := stream.read(64 * 1024):
+    while block := stream.read(_PIECE_BYTES):
         left -= len(block)
         if left < 0:
             raise AWSError("MaxMessageLengthExceeded", "Your request was too big.")
@@ -109,7 +106,8 @@ def read_document(request: S3Request, stream: Readable) -> bytes:
     expected = content_md5(request.headers)
     if expected is not None and hashlib.md5(body, usedforsecurity=False).digest() != expected:
         raise AWSError("BadDigest", "The Content-MD5 you specified did not match what we received.")
-    check_document(body, {**request.headers, **getattr(stream, "trailers", {})})
+    if has_sum:
+        check_document(body, {**request.headers, **getattr(stream, "trailers", {})})
     return body
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
+from itertools import chain
 from typing import Any, Final
 
 import attrs
@@ -117,25 +118,26 @@ class Call:
         self.buckets.set_setting(self.name, kind, document)
 
 
-@attrs.frozen
 class Bytes:
-    """The bytes of an answer: an iterable, which servers with `sendfile` can take as spans."""
+    """The bytes of an answer, as an iterable; for servers that send spans of files, also as those.
 
-    stream: ObjectStream
-    first: int
-    last: int
+    The first of them are verified at once, so that damage is an error, and not a broken answer.
+    """
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __init__(self, stream: ObjectStream, first: int, last: int, *, as_spans: bool) -> None:
+        self._stream = stream
+        give: Callable[[int, int], Iterator[bytes | FileSpan]]
+        give = stream.spans if as_spans else stream.blocks
+        rest = give(first, last)
+        self._all = chain([next(rest)], rest)
+
+    def __iter__(self) -> Iterator[Any]:
         """Give them in pieces."""
-        return self.stream.blocks(self.first, self.last)
-
-    def spans(self) -> Iterator[bytes | FileSpan]:
-        """Give them as spans of files where they lie in one."""
-        return self.stream.spans(self.first, self.last)
+        return self._all
 
     def close(self) -> None:
         """Give back what is open."""
-        self.stream.close()
+        self._stream.close()
 
 
 @attrs.frozen

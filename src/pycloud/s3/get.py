@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import attrs
+
 from pycloud.aws.errors import AWSError
 from pycloud.aws.rest_writer import header_safe
-from pycloud.errors import NotFound
+from pycloud.errors import NotFound, WrongKey
 from pycloud.s3 import checksums, metadata
 from pycloud.s3.call import Bytes, Call, Reply, new_actions
 from pycloud.s3.conditional import CONDITIONS, check_conditions
@@ -36,6 +38,7 @@ _RESPONSE: Final = {
     "ResponseExpires": "Expires",
 }
 """Parameters that replace a header of the answer."""
+_NOTHING: Final = (0, -1)
 _TAKEN: Final = (
     *CONDITIONS,
     *_RESPONSE,
@@ -51,22 +54,23 @@ _TAKEN: Final = (
 def get_object(call: Call, given: dict[str, Any]) -> Reply:
     """The bytes of an object, or a range of them."""
     stream = _opened(call, given)
+    body = None
     try:
-        reply = _reply(call, stream, given)
-    except BaseException:
-        stream.close()
-        raise
-    if reply.bytes is None:
-        stream.close()
-    return reply
+        reply, (first, last) = _reply(call, stream, given)
+        if first <= last:
+            spans = bool(call.request.environ.get("pycloud.sends_spans"))
+            body = Bytes(stream, first, last, as_spans=spans)
+    finally:
+        if body is None:
+            stream.close()
+    return attrs.evolve(reply, bytes=body)
 
 
 @actions.action("HeadObject", *_TAKEN)
 def head_object(call: Call, given: dict[str, Any]) -> Reply:
     """What GetObject says, without the bytes."""
     with _opened(call, given) as stream:
-        reply = _reply(call, stream, given)
-    return Reply(reply.members, reply.status, headers=reply.headers)
+        return _reply(call, stream, given)[0]
 
 
 def delete_marker_headers(marker: StoredObject) -> list[tuple[str, str]]:
@@ -103,18 +107,33 @@ def _opened(call: Call, given: Mapping[str, Any]) -> ObjectStream:
         return call.buckets.get(
             call.name, call.key, version_id=version_id, customer_key=customer_key(given)
         )
+    except WrongKey as error:
+        if (
+            customer_key(given) is None
+            or call.buckets.head(call.name, call.key, version_id=version_id).encryption
+            != "customer"
+        ):
+            raise AWSError(
+                "InvalidRequest",
+                "The object was stored using a form of Server Side Encryption. The correct parameters "
+                "must be provided to retrieve the object.",
+            ) from error
+        raise AWSError("AccessDenied", "Access Denied") from error
     except NotFound as error:
         if error.kind == "object" and call.access.allows("s3:ListBucket"):
             refuse_delete_marker(call, call.key, None)
         raise
 
 
-def _reply(call: Call, stream: ObjectStream, given: Mapping[str, Any]) -> Reply:
+def _reply(
+    call: Call, stream: ObjectStream, given: Mapping[str, Any]
+) -> tuple[Reply, tuple[int, int]]:
+    """Return the answer without its bytes, and the first and the last of those."""
     stored = stream.stored
     members = _members(call, stored, given)
     if check_conditions(given, stored):
         kept = ("ETag", "LastModified", "VersionId", "CacheControl", "Expires")
-        return Reply({key: members[key] for key in kept if key in members}, 304)
+        return Reply({key: members[key] for key in kept if key in members}, 304), _NOTHING
     span = _span(stream, given, members)
     whole = span is None
     if span is None:
@@ -125,9 +144,7 @@ def _reply(call: Call, stream: ObjectStream, given: Mapping[str, Any]) -> Reply:
         members |= checksums.members_of(stored.checksum)
     if not whole:
         members["ContentRange"] = f"bytes {first}-{last}/{stored.size_bytes}"
-    headers = _tag_count(stored)
-    body = Bytes(stream, first, last) if last >= first else None
-    return Reply(members, 200 if whole else 206, body, headers)
+    return Reply(members, 200 if whole else 206, headers=_tag_count(stored)), span
 
 
 def _members(call: Call, stored: StoredObject, given: Mapping[str, Any]) -> dict[str, Any]:

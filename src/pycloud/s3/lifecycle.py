@@ -43,7 +43,7 @@ def put_bucket_lifecycle_configuration(call: Call, given: dict[str, Any]) -> Non
             "InvalidArgument", "Rule ID must be unique. Found same ID for more than one rule"
         )
     try:
-        rules = LifecycleRules([_rule(rule) for rule in named])
+        rules = LifecycleRules(tuple(map(_rule, named)))
         text = json.dumps({**json.loads(rules.to_json()), _AS_GIVEN: named}, default=moment_of)
         call.set_setting("lifecycle", text)
     except InvalidValue as error:
