@@ -277,7 +277,7 @@ def test_a_deregistered_image_lasts_as_long_as_its_instances(world: SimWorld) ->
     world.cloud.tick()
     world.clock.advance(2 * limits.TIDY_PERIOD_S)
     world.cloud.tick()
-    kept = [stored.key for stored in world.cloud.buckets.list("pycloud-images")]
+    kept = [stored.key for stored in world.cloud.buckets.each("pycloud-images")]
     assert sorted(kept) == sorted([world.images.kernel.id, world.images.ramdisk.id])
     assert DiskId(world.images.machine.id) not in world.hosts["node1"].disks
 

@@ -72,24 +72,32 @@ if TYPE_CHECKING:
     from pycloud.compute.types import DEFAULT_TYPES as DEFAULT_TYPES
     from pycloud.compute.types import InstanceType as InstanceType
     from pycloud.compute.types import InstanceTypes as InstanceTypes
+    from pycloud.errors import BadDigest as BadDigest
     from pycloud.errors import Cannot as Cannot
+    from pycloud.errors import Damaged as Damaged
+    from pycloud.errors import DiskFull as DiskFull
     from pycloud.errors import DriverError as DriverError
     from pycloud.errors import Duplicate as Duplicate
+    from pycloud.errors import Incomplete as Incomplete
     from pycloud.errors import InUse as InUse
     from pycloud.errors import InvalidValue as InvalidValue
     from pycloud.errors import LimitExceeded as LimitExceeded
+    from pycloud.errors import Locked as Locked
     from pycloud.errors import NoAddress as NoAddress
     from pycloud.errors import NoRoom as NoRoom
     from pycloud.errors import NotFound as NotFound
     from pycloud.errors import NotOwner as NotOwner
     from pycloud.errors import NotSettled as NotSettled
+    from pycloud.errors import PreconditionFailed as PreconditionFailed
     from pycloud.errors import Protected as Protected
     from pycloud.errors import PyCloudError as PyCloudError
     from pycloud.errors import Refused as Refused
     from pycloud.errors import SchemaTooNew as SchemaTooNew
     from pycloud.errors import StateBusy as StateBusy
     from pycloud.errors import StateError as StateError
+    from pycloud.errors import TooSmall as TooSmall
     from pycloud.errors import TryLater as TryLater
+    from pycloud.errors import WrongKey as WrongKey
     from pycloud.errors import WrongState as WrongState
     from pycloud.identity.access_keys import AccessKey as AccessKey
     from pycloud.identity.access_keys import AccessKeyStore as AccessKeyStore
@@ -143,11 +151,39 @@ if TYPE_CHECKING:
     from pycloud.state.postgres import PostgresState as PostgresState
     from pycloud.state.sqlite import SQLiteState as SQLiteState
     from pycloud.storage.blobs import Blobs as Blobs
+    from pycloud.storage.blobs import FoundBlob as FoundBlob
+    from pycloud.storage.blobs import OpenBlob as OpenBlob
+    from pycloud.storage.blobs import Readable as Readable
     from pycloud.storage.blobs import WrittenBlob as WrittenBlob
     from pycloud.storage.blocks import Blocks as Blocks
     from pycloud.storage.buckets import BucketStore as BucketStore
-    from pycloud.storage.buckets import StoredObject as StoredObject
+    from pycloud.storage.encryption import DefaultEncryption as DefaultEncryption
+    from pycloud.storage.encryption import Sealing as Sealing
+    from pycloud.storage.lifecycle import LifecycleRule as LifecycleRule
+    from pycloud.storage.lifecycle import LifecycleRules as LifecycleRules
+    from pycloud.storage.locks import DefaultRetention as DefaultRetention
+    from pycloud.storage.reading import FileSpan as FileSpan
+    from pycloud.storage.reading import ObjectStream as ObjectStream
+    from pycloud.storage.records import About as About
+    from pycloud.storage.records import Bucket as Bucket
+    from pycloud.storage.records import Checksum as Checksum
+    from pycloud.storage.records import Damage as Damage
+    from pycloud.storage.records import Deleted as Deleted
     from pycloud.storage.records import Disk as Disk
+    from pycloud.storage.records import Expected as Expected
+    from pycloud.storage.records import Listing as Listing
+    from pycloud.storage.records import Part as Part
+    from pycloud.storage.records import PartChoice as PartChoice
+    from pycloud.storage.records import PartListing as PartListing
+    from pycloud.storage.records import PartSize as PartSize
+    from pycloud.storage.records import Retention as Retention
+    from pycloud.storage.records import ScrubReport as ScrubReport
+    from pycloud.storage.records import StoredObject as StoredObject
+    from pycloud.storage.records import Upload as Upload
+    from pycloud.storage.records import UploadListing as UploadListing
+    from pycloud.storage.records import Versioning as Versioning
+    from pycloud.storage.records import VersionListing as VersionListing
+    from pycloud.storage.uploads import Uploads as Uploads
     from pycloud.tags import TagStore as TagStore
 
 _WHERE = {
@@ -221,24 +257,32 @@ _WHERE = {
             "InstanceTypes",
         ),
         "errors": (
+            "BadDigest",
             "Cannot",
+            "Damaged",
+            "DiskFull",
             "DriverError",
             "Duplicate",
             "InUse",
+            "Incomplete",
             "InvalidValue",
             "LimitExceeded",
+            "Locked",
             "NoAddress",
             "NoRoom",
             "NotFound",
             "NotOwner",
             "NotSettled",
+            "PreconditionFailed",
             "Protected",
             "PyCloudError",
             "Refused",
             "SchemaTooNew",
             "StateBusy",
             "StateError",
+            "TooSmall",
             "TryLater",
+            "WrongKey",
             "WrongState",
         ),
         "identity.access_keys": (
@@ -316,14 +360,48 @@ _WHERE = {
         "state.sqlite": ("SQLiteState",),
         "storage.blobs": (
             "Blobs",
+            "FoundBlob",
+            "OpenBlob",
+            "Readable",
             "WrittenBlob",
         ),
         "storage.blocks": ("Blocks",),
-        "storage.buckets": (
-            "BucketStore",
-            "StoredObject",
+        "storage.buckets": ("BucketStore",),
+        "storage.encryption": (
+            "DefaultEncryption",
+            "Sealing",
         ),
-        "storage.records": ("Disk",),
+        "storage.lifecycle": (
+            "LifecycleRule",
+            "LifecycleRules",
+        ),
+        "storage.locks": ("DefaultRetention",),
+        "storage.reading": (
+            "FileSpan",
+            "ObjectStream",
+        ),
+        "storage.uploads": ("Uploads",),
+        "storage.records": (
+            "About",
+            "Bucket",
+            "Checksum",
+            "Damage",
+            "Deleted",
+            "Disk",
+            "Expected",
+            "Listing",
+            "Part",
+            "PartChoice",
+            "PartListing",
+            "PartSize",
+            "Retention",
+            "ScrubReport",
+            "StoredObject",
+            "Upload",
+            "UploadListing",
+            "VersionListing",
+            "Versioning",
+        ),
         "tags": ("TagStore",),
     }.items()
     for name in names
@@ -333,6 +411,7 @@ __all__ = [
     "ADMIN_ACCOUNT",
     "DEFAULT_TYPES",
     "VPC",
+    "About",
     "AccessKey",
     "AccessKeyId",
     "AccessKeyStore",
@@ -341,21 +420,30 @@ __all__ = [
     "AccountStore",
     "AllocationId",
     "AssociationId",
+    "BadDigest",
     "BlobId",
     "Blobs",
     "Blocks",
+    "Bucket",
     "BucketStore",
     "Cannot",
     "Capacity",
     "Certificate",
     "CertificateId",
     "CertificateStore",
+    "Checksum",
     "Clock",
     "CloudController",
     "ClusterScheduler",
     "CreatedKeyPair",
+    "Damage",
+    "Damaged",
     "Database",
+    "DefaultEncryption",
+    "DefaultRetention",
+    "Deleted",
     "Disk",
+    "DiskFull",
     "DiskId",
     "Domain",
     "DriverError",
@@ -363,8 +451,11 @@ __all__ = [
     "ElasticAddress",
     "ElasticAddresses",
     "Endpoints",
+    "Expected",
     "Explanation",
     "Fabric",
+    "FileSpan",
+    "FoundBlob",
     "FoundDomain",
     "FoundHost",
     "FoundKey",
@@ -381,6 +472,7 @@ __all__ = [
     "ImageKind",
     "ImageRegistry",
     "InUse",
+    "Incomplete",
     "Instance",
     "InstanceId",
     "InstanceMetadata",
@@ -394,7 +486,11 @@ __all__ = [
     "LaunchTemplate",
     "LaunchTemplateId",
     "LaunchTemplates",
+    "LifecycleRule",
+    "LifecycleRules",
     "LimitExceeded",
+    "Listing",
+    "Locked",
     "ManualClock",
     "MetadataApp",
     "Need",
@@ -411,8 +507,14 @@ __all__ = [
     "NotFound",
     "NotOwner",
     "NotSettled",
+    "ObjectStream",
     "Objection",
     "OffReason",
+    "OpenBlob",
+    "Part",
+    "PartChoice",
+    "PartListing",
+    "PartSize",
     "Placement",
     "PlacementGroup",
     "PlacementGroups",
@@ -420,16 +522,21 @@ __all__ = [
     "PostgresState",
     "Power",
     "PowerSave",
+    "PreconditionFailed",
     "Protected",
     "PyCloudError",
+    "Readable",
     "Refused",
     "ReservationId",
+    "Retention",
     "RoundRobin",
     "Rule",
     "RuleId",
     "SQLiteState",
     "SchemaTooNew",
+    "ScrubReport",
     "Seal",
+    "Sealing",
     "SecurityGroup",
     "SecurityGroupId",
     "SecurityGroups",
@@ -445,14 +552,21 @@ __all__ = [
     "SystemClock",
     "TagStore",
     "TemplateVersion",
+    "TooSmall",
     "TryLater",
+    "Upload",
+    "UploadListing",
+    "Uploads",
     "User",
     "UserId",
     "UserStore",
     "VPCStore",
+    "VersionListing",
+    "Versioning",
     "VpcId",
     "Wire",
     "WrittenBlob",
+    "WrongKey",
     "WrongState",
     "__version__",
 ]

@@ -351,6 +351,7 @@ class Loop:
             horizon = tx.now - timedelta(days=limits.JOURNAL_DAYS)
             tx.execute(delete(journal).where(journal.c.at < horizon))
         self.images.sweep()
+        self.images.buckets.tidy()
 
     def _under_way(self) -> list[str]:
         """Say for each instance that is not settled what is still to be done."""

@@ -4,58 +4,63 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
-from pycloud.errors import Cannot
+from pycloud.errors import Cannot, DiskFull
 from pycloud.ids import BlobId
-from pycloud.storage.blobs import WrittenBlob
+from pycloud.storage.blobs import FoundBlob, OpenBlob, Readable, WrittenBlob
 
 _CHUNK = 1024 * 1024
+_UNFINISHED = ".part"
+_QUARANTINE = "quarantine"
 
 
 class FileBlobs:
     """Blobs as files below `directory`, spread over 256 folders.
 
     A blob that `write` returned survives a power cut: the file is synced, and so is every folder up
-    to `directory`.
+    to `directory`. One that is being read stays readable when it is removed, as POSIX has it.
+    Damaged ones are in the folder `quarantine`.
 
     >>> import io
     >>> from pycloud.drivers.files import FileBlobs
     >>> blobs = FileBlobs("blobs")
-    >>> with blobs.read(blobs.write(io.BytesIO(b"sand")).id) as stream:
-    ...     stream.read()
+    >>> blob = blobs.read(blobs.write(io.BytesIO(b"sand")).id)
+    >>> blob.read_at(0, 4)
     b'sand'
+    >>> blob.close()
     """
 
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
 
-    def write(self, stream: BinaryIO) -> WrittenBlob:
+    def write(self, stream: Readable) -> WrittenBlob:
         """Read `stream` to its end, keep its bytes durably, and say what was written."""
         blob = BlobId(secrets.token_hex(16))
         place = self._place(blob)
-        self._make(place.parent)
-        unfinished = place.with_suffix(".part")
+        unfinished = place.with_suffix(_UNFINISHED)
         try:
-            size, digest = _copy(stream, unfinished)
+            self._make(place.parent)
+            size = _copy(stream, unfinished)
             unfinished.rename(place)
             _sync(place.parent)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                unfinished.unlink(missing_ok=True)
+            _forget(unfinished)
             raise _translated(error, place) from error
-        return WrittenBlob(blob, size, digest)
+        except Exception:
+            _forget(unfinished)
+            raise
+        return WrittenBlob(blob, size)
 
-    def read(self, blob: BlobId) -> BinaryIO:
-        """Open the bytes for reading from the start; the caller closes."""
+    def read(self, blob: BlobId) -> OpenBlob:
+        """Open the bytes; the caller closes."""
         place = self._place(blob)
         try:
-            return place.open("rb")
+            return _OpenFile(os.open(place, os.O_RDONLY | os.O_CLOEXEC), place)
         except OSError as error:
             raise _translated(error, place) from error
 
@@ -64,14 +69,28 @@ class FileBlobs:
         place = self._place(blob)
         try:
             place.unlink(missing_ok=True)
+            place.with_suffix(_UNFINISHED).unlink(missing_ok=True)
         except OSError as error:
             raise _translated(error, place) from error
 
-    def all(self) -> Iterator[BlobId]:
-        """Give the ids of all blobs."""
+    def quarantine(self, blob: BlobId) -> None:
+        """Move the file into the folder `quarantine`; nothing happens where there is none."""
+        place = self._place(blob)
+        aside = self.directory / _QUARANTINE
+        try:
+            self._make(aside)
+            with contextlib.suppress(FileNotFoundError):
+                place.rename(aside / blob)
+                _sync(aside)
+        except OSError as error:
+            raise _translated(error, place) from error
+
+    def all(self) -> Iterator[FoundBlob]:
+        """Give all blobs, and what is left of those that were not written to their end."""
+        now = time.time()
         for place in self.directory.glob("[0-9a-f][0-9a-f]/*"):
-            if not place.suffix:
-                yield BlobId(place.name)
+            with contextlib.suppress(FileNotFoundError):
+                yield FoundBlob(BlobId(place.stem), now - place.stat().st_mtime)
 
     def _place(self, blob: BlobId) -> Path:
         return self.directory / blob[:2] / blob
@@ -86,17 +105,54 @@ class FileBlobs:
         _sync(self.directory.parent)
 
 
-def _copy(stream: BinaryIO, to: Path) -> tuple[int, str]:
-    """Write the stream into a new file, synced; return its length and MD5."""
-    size, digest = 0, hashlib.md5(usedforsecurity=False)
-    with to.open("xb") as file:
+class _OpenFile:
+    def __init__(self, file: int, place: Path) -> None:
+        self._file: int | None = file
+        self._place = place
+
+    def read_at(self, offset: int, size: int, /) -> bytes:
+        assert self._file is not None, "it is closed"
+        try:
+            data = os.pread(self._file, size, offset)
+            while len(data) < size and (
+                more := os.pread(self._file, size - len(data), offset + len(data))
+            ):
+                data += more
+        except OSError as error:
+            raise _translated(error, self._place) from error
+        return data
+
+    def fileno(self) -> int | None:
+        return self._file
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _copy(stream: Readable, to: Path) -> int:
+    """Write the stream into a new file, synced; return its length."""
+    size = 0
+    file = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
         while chunk := stream.read(_CHUNK):
-            file.write(chunk)
-            digest.update(chunk)
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(file, view) :]
             size += len(chunk)
-        file.flush()
-        os.fsync(file.fileno())
-    return size, digest.hexdigest()
+        os.fsync(file)
+    finally:
+        os.close(file)
+    return size
+
+
+def _forget(unfinished: Path) -> None:
+    with contextlib.suppress(OSError):
+        unfinished.unlink(missing_ok=True)
 
 
 def _sync(folder: Path) -> None:
@@ -109,5 +165,5 @@ def _sync(folder: Path) -> None:
 
 def _translated(error: OSError, place: Path) -> Cannot:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Cannot(f"no space left for {place.parent}")
+        return DiskFull(f"no space left for {place.parent}")
     return Cannot(f"{place}: {error.strerror}")

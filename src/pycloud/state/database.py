@@ -128,6 +128,18 @@ class Database(abc.ABC):
             raise StateError("the state is not open: use `with state:` or call open() first")
         return self._engine
 
+    @property
+    def shares_commits(self) -> bool:
+        """Whether several who write at once are better put into one transaction, because there is
+        one writer at a time.
+        """
+        return self.engine.dialect.name == "sqlite"
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether this thread is in a transaction."""
+        return self._under_way() is not None
+
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Decide something: everything in the block is committed, durably, or nothing is. Within

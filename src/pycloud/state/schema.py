@@ -323,7 +323,7 @@ parts = Table(
     metadata,
     Column("parts_id", String(64), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("blob", String(64), nullable=False, index=True),
+    Column("blob", String(64), index=True),  # none, if it has no bytes
     Column("size_bytes", BigInteger, nullable=False),
     Column("etag", String(64), nullable=False),
     Column("checksum", String(128)),

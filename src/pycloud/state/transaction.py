@@ -4,7 +4,8 @@ argument.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    bindparam,
     cast,
     func,
     select,
@@ -29,6 +31,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from pycloud.state.schema import journal
 
 _INSERT_EVENT = journal.insert()
+_LOCK_NAME = select(func.pg_advisory_xact_lock(bindparam("number", type_=BigInteger)))
 
 
 class Transaction:
@@ -94,6 +97,17 @@ class Transaction:
         if not self.writes or self.is_sqlite:
             return query
         return _for_update(query, read, skip)
+
+    def lock_names(self, names: Iterable[bytes]) -> None:
+        """Wait until nobody else has locked one of these names, and hold them until the commit: for
+        what may not be there yet, so that it has no row to lock.
+        """
+        if not self.writes or self.is_sqlite:
+            return
+        numbers = {hashlib.blake2b(name, digest_size=8).digest() for name in names}
+        # All who lock several do so in one order, so that none waits for the other.
+        for number in sorted(int.from_bytes(digest, "big", signed=True) for digest in numbers):
+            self.execute(_LOCK_NAME, {"number": number})
 
     def add_if_absent(self, table: Table, **values: Any) -> None:
         """Insert a row unless there is one with its key, whoever wrote it."""

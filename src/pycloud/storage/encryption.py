@@ -7,8 +7,9 @@ the numbers of the frames, are never used twice with one key.
 
 from __future__ import annotations
 
+import json
 import secrets
-from typing import Protocol
+from typing import Protocol, Self
 
 import attrs
 from cryptography.exceptions import InvalidTag
@@ -38,6 +39,32 @@ class Sealing(Protocol):
     def open(self, sealed: bytes, label: str) -> bytes:
         """Return what was sealed. Raises `StateError` if that was done with another key."""
         ...
+
+
+@attrs.frozen
+class DefaultEncryption:
+    """How what is written to a bucket is encrypted unless its writer says so: the setting
+    `encryption`.
+    """
+
+    algorithm: str = BY_STORE
+
+    @classmethod
+    def from_json(cls, document: str) -> Self:
+        """Read what `to_json` wrote; other fields may be in it too. Raises `InvalidValue`."""
+        try:
+            algorithm = json.loads(document)["algorithm"]
+        except (ValueError, KeyError, TypeError):
+            algorithm = None
+        if algorithm != BY_STORE:
+            raise InvalidValue(
+                f'a default encryption is {{"algorithm": "{BY_STORE}"}}, not {document!r}'
+            )
+        return cls(algorithm)
+
+    def to_json(self) -> str:
+        """Return the document for `BucketStore.set_setting`."""
+        return json.dumps(attrs.asdict(self))
 
 
 @attrs.frozen

@@ -11,7 +11,7 @@ import attrs
 from pycloud.errors import Damaged
 from pycloud.ids import BlobId
 from pycloud.storage.blobs import Blobs, OpenBlob
-from pycloud.storage.encryption import FrameReader, stored_size
+from pycloud.storage.encryption import FrameReader, Keys, stored_size
 from pycloud.storage.records import StoredObject
 from pycloud.storage.sums import Sums
 
@@ -37,18 +37,21 @@ class Piece:
     """The stored bytes themselves, if they were in the database."""
     blob: BlobId | None = None
     has_sums: bool = True
-    key: bytes | None = attrs.field(default=None, repr=False)
+    sealed_key: bytes | None = attrs.field(default=None, repr=False)
 
 
 class ObjectStream(io.RawIOBase, BinaryIO):
     """A readable, seekable file. `stored` is the object that it was when it was opened."""
 
-    def __init__(self, stored: StoredObject, blobs: Blobs, pieces: Sequence[Piece]) -> None:
+    def __init__(
+        self, stored: StoredObject, blobs: Blobs, pieces: Sequence[Piece], keys: Keys
+    ) -> None:
         super().__init__()
         self.stored = stored
         self.size_bytes = stored.size_bytes
         self._blobs = blobs
         self._pieces = pieces
+        self._keys = keys
         self._at = 0
         self._number = 0
         self._open: _OpenPiece | None = None
@@ -147,52 +150,77 @@ class ObjectStream(io.RawIOBase, BinaryIO):
             if self._open is not None:
                 self._open.close()
                 self._open = None
-            self._open, self._number = _OpenPiece(self._pieces[number], self._blobs), number
+            self._open = _OpenPiece(self._pieces[number], self._blobs, self._keys)
+            self._number = number
         return self._open
 
 
-class _OpenPiece:
-    """One piece that is being read."""
+class StoredBytes:
+    """The bytes of one piece as they are stored, verified when they are read."""
 
     def __init__(self, piece: Piece, blobs: Blobs) -> None:
-        self._size = piece.size_bytes if piece.key is None else stored_size(piece.size_bytes)
+        is_plain = piece.sealed_key is None
+        self.size_bytes = piece.size_bytes if is_plain else stored_size(piece.size_bytes)
         self._data = piece.data
         self._blob: OpenBlob | None = None
         if piece.data is None and piece.blob is not None:
             self._blob = blobs.read(piece.blob)
         self._has_sums = piece.has_sums
         self._sums: Sums | None = None
-        self._frames = None if piece.key is None else FrameReader(piece.key, piece.size_bytes)
+
+    def read(self, first: int, end: int) -> bytes:
+        """Return the bytes from `first` up to `end`, after all the blocks that they are of were
+        verified. Raises `Damaged`.
+        """
+        if self._data is not None:
+            return self._data if (first, end) == (0, len(self._data)) else self._data[first:end]
+        assert self._blob is not None, "bytes are in the database or in a blob"
+        if not self._has_sums:
+            return _exactly(self._blob.read_at, first, end)
+        if self._sums is None:
+            self._sums = Sums.read(self._blob.read_at, self.size_bytes)
+        block = self._sums.block_bytes
+        start, stop = first // block * block, min(-(-end // block) * block, self.size_bytes)
+        data = _exactly(self._blob.read_at, start, stop)
+        self._sums.check(start // block, memoryview(data))
+        return data if (start, stop) == (first, end) else data[first - start : end - start]
+
+    def all(self) -> Iterator[bytes]:
+        """Give all the bytes. Raises `Damaged`."""
+        for first in range(0, self.size_bytes, _STEP_BYTES):
+            yield self.read(first, min(first + _STEP_BYTES, self.size_bytes))
+
+    def fileno(self) -> int | None:
+        """Return the descriptor of a file that they lie in, from its first byte on."""
+        return None if self._blob is None else self._blob.fileno()
+
+    def close(self) -> None:
+        """Give back what is open."""
+        if self._blob is not None:
+            self._blob.close()
+
+
+class _OpenPiece:
+    """One piece that is being read, and decrypted if it must be."""
+
+    def __init__(self, piece: Piece, blobs: Blobs, keys: Keys) -> None:
+        key = keys.open(piece.sealed_key)
+        self._frames = None if key is None else FrameReader(key, piece.size_bytes)
+        self._stored = StoredBytes(piece, blobs)
 
     def read(self, first: int, end: int) -> bytes:
         if self._frames is None:
-            return self._verified(first, end)
+            return self._stored.read(first, end)
         start, stop = self._frames.span(first, end)
-        return self._frames.open(self._verified(start, stop), start, first, end)
+        return self._frames.open(self._stored.read(start, stop), start, first, end)
 
     def span(self, first: int, end: int) -> bytes | FileSpan:
-        file = None if self._blob is None or self._frames is not None else self._blob.fileno()
+        file = None if self._frames is not None else self._stored.fileno()
         data = self.read(first, end)
         return data if file is None else FileSpan(file, first, end - first)
 
     def close(self) -> None:
-        if self._blob is not None:
-            self._blob.close()
-
-    def _verified(self, first: int, end: int) -> bytes:
-        """Return stored bytes, after those of all the blocks that they are of were verified."""
-        if self._data is not None:
-            return self._data if (first, end) == (0, len(self._data)) else self._data[first:end]
-        assert self._blob is not None  # bytes are in the database or in a blob
-        if not self._has_sums:
-            return _exactly(self._blob.read_at, first, end)
-        if self._sums is None:
-            self._sums = Sums.read(self._blob.read_at, self._size)
-        block = self._sums.block_bytes
-        start, stop = first // block * block, min(-(-end // block) * block, self._size)
-        data = _exactly(self._blob.read_at, start, stop)
-        self._sums.check(start // block, memoryview(data))
-        return data if (start, stop) == (first, end) else data[first - start : end - start]
+        self._stored.close()
 
 
 def _exactly(read_at: Callable[[int, int], bytes], first: int, end: int) -> bytes:

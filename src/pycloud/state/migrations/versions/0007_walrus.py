@@ -144,7 +144,7 @@ def _create_uploads() -> None:
         "parts",
         sa.Column("parts_id", sa.String(length=64), nullable=False),
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("blob", sa.String(length=64), nullable=False),
+        sa.Column("blob", sa.String(length=64), nullable=True),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("etag", sa.String(length=64), nullable=False),
         sa.Column("checksum", sa.String(length=128), nullable=True),

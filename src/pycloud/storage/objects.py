@@ -1,0 +1,400 @@
+"""`Objects`: what is done with the objects of a `BucketStore`, one by one."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import attrs
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.exc import IntegrityError
+
+from pycloud import limits
+from pycloud.errors import Cannot, Damaged, InvalidValue, NotFound, Refused, WrongState
+from pycloud.ids import BlobId
+from pycloud.state.database import Database
+from pycloud.state.schema import contents, objects
+from pycloud.state.transaction import Transaction
+from pycloud.storage import locks
+from pycloud.storage.blobs import Blobs, Readable
+from pycloud.storage.checksums import checksum_text
+from pycloud.storage.commits import SharedCommits
+from pycloud.storage.encryption import BY_CUSTOMER, DefaultEncryption, Keys, Sealing
+from pycloud.storage.locks import DefaultRetention
+from pycloud.storage.names import check_metadata, check_tags, checked_key
+from pycloud.storage.parts import all_parts, page_of_parts, part_size_of
+from pycloud.storage.reading import ObjectStream, Piece
+from pycloud.storage.records import (
+    About,
+    Bucket,
+    Deleted,
+    Expected,
+    PartSize,
+    Retention,
+    StoredObject,
+)
+from pycloud.storage.settings import ENCRYPTION, OBJECT_LOCK, find_setting
+from pycloud.storage.versions import (
+    Freed,
+    add_version,
+    check_conditions,
+    delete_object,
+    delete_version,
+    described,
+    dumped,
+    find_latest,
+    find_version,
+    get_bucket,
+    get_version,
+    lock_keys,
+    stored_object,
+)
+from pycloud.storage.writing import Kept, keep
+
+_DELETED_TOGETHER = 100
+"""Keys of one transaction: PostgreSQL has room for some thousand locks."""
+
+_T = TypeVar("_T")
+_CONTENT = select(contents.c.data, contents.c.crc).where(contents.c.id == bindparam("b_content"))
+
+
+@attrs.frozen
+class Condition:
+    """What must be true of the present object for it to be written or deleted."""
+
+    if_match: str | None = None
+    if_none_match: str | None = None
+
+    def check(self, row: Any | None, key: str) -> None:
+        """Raise `NotFound` or `PreconditionFailed` if it is not so."""
+        check_conditions(row, key, if_match=self.if_match, if_none_match=self.if_none_match)
+
+
+class Objects:
+    """Writes, reads and deletes versions of objects."""
+
+    def __init__(self, state: Database, blobs: Blobs, seal: Sealing | None) -> None:
+        self.state = state
+        self.blobs = blobs
+        self.seal = seal
+        self.commits = SharedCommits(state)
+
+    def prepare(self, bucket: str, about: About) -> tuple[Bucket, Keys]:
+        """Return the bucket that something is about to be written to, and the keys for it. Raises
+        `NotFound`, `InvalidValue`, `WrongState`, `WrongKey`.
+        """
+        check_metadata(about.metadata)
+        check_tags(about.tags)
+        with self.state.reading() as tx:
+            found = get_bucket(tx, bucket)
+            encryption = about.encryption
+            if about.customer_key is not None:
+                encryption = BY_CUSTOMER
+            elif encryption is None and (document := find_setting(tx, bucket, ENCRYPTION)):
+                encryption = DefaultEncryption.from_json(document).algorithm
+            if about.retention is not None:
+                locks.check_retention(about.retention, tx.now)
+        if (about.retention is not None or about.legal_hold) and not found.object_lock:
+            raise WrongState(f"bucket {bucket!r} was not made for object locks")
+        return found, Keys(self.seal, encryption, about.customer_key)
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        stream: Readable,
+        about: About,
+        expected: Expected,
+        condition: Condition,
+    ) -> StoredObject:
+        """Write an object."""
+        name = checked_key(key)
+        found, keys = self.prepare(bucket, about)
+        kept = keep(stream, self.blobs, keys, expected)
+        values = described(about) | {
+            "size_bytes": kept.size_bytes,
+            "etag": kept.md5,
+            "checksum": checksum_text(kept.checksum),
+            "encryption": keys.encryption,
+        }
+        return self.commit(
+            lambda tx: self._add(tx, found, name, values | kept.place(tx), condition),
+            [kept],
+        )
+
+    def commit(
+        self, act: Callable[[Transaction], tuple[_T, Freed]], kept: Sequence[Kept] = ()
+    ) -> _T:
+        """Run `act` in a transaction; afterwards remove what became free, or, if nothing was
+        changed, what was kept for it.
+        """
+        try:
+            result, freed = self.commits.run(act)
+        except IntegrityError as error:
+            self._forget(kept)
+            raise NotFound("bucket", "of the object") from error
+        except Refused:
+            # Only then: after any other error the commit may have happened all the same, and what
+            # is not named is swept one day.
+            self._forget(kept)
+            raise
+        self.remove(freed.blobs)
+        return result
+
+    def remove(self, blobs: Iterable[BlobId]) -> None:
+        """Remove blobs that nothing names any more."""
+        for blob in blobs:
+            self.blobs.remove(blob)
+
+    def add(
+        self,
+        tx: Transaction,
+        bucket: Bucket,
+        key: bytes,
+        values: dict[str, Any],
+        condition: Condition,
+    ) -> tuple[StoredObject, Freed]:
+        """Put a version over those that there are, in a transaction that has locked its key."""
+        latest = find_latest(tx, bucket.name, key)
+        condition.check(latest, key.decode())
+        present = get_bucket(tx, bucket.name)
+        if present.created_at != bucket.created_at:
+            raise NotFound("bucket", bucket.name)  # it was deleted meanwhile, and made anew
+        if present.object_lock and values["retained_until"] is None:
+            values = values | self._default_retention(tx, bucket.name)
+        return add_version(tx, present, key, latest, values)
+
+    def _add(
+        self,
+        tx: Transaction,
+        bucket: Bucket,
+        key: bytes,
+        values: dict[str, Any],
+        condition: Condition,
+    ) -> tuple[StoredObject, Freed]:
+        lock_keys(tx, (bucket.name, key))
+        return self.add(tx, bucket, key, values, condition)
+
+    def _default_retention(self, tx: Transaction, bucket: str) -> dict[str, Any]:
+        document = find_setting(tx, bucket, OBJECT_LOCK)
+        if document is None:
+            return {}
+        retention = DefaultRetention.from_json(document).begin(tx.now)
+        return {"retention_mode": retention.mode, "retained_until": retention.until}
+
+    def _forget(self, kept: Sequence[Kept]) -> None:
+        for one in kept:
+            one.forget(self.blobs)
+
+    def head(self, bucket: str, key: str, version_id: str | None) -> StoredObject:
+        """Return what is known of a version."""
+        name = checked_key(key)
+        with self.state.reading() as tx:
+            return stored_object(get_version(tx, bucket, name, version_id))
+
+    def get(
+        self, bucket: str, key: str, version_id: str | None, customer_key: bytes | None
+    ) -> ObjectStream:
+        """Open a version."""
+        name = checked_key(key)
+        former = None
+        while True:
+            with self.state.reading() as tx:
+                row = get_version(tx, bucket, name, version_id)
+                check_no_marker(row)
+                pieces = pieces_of(tx, row)
+            try:
+                keys = Keys(self.seal, row.encryption, customer_key)
+                return ObjectStream(stored_object(row), self.blobs, pieces, keys)
+            except Cannot as error:
+                # Somebody may have deleted it between the row and the bytes; if not, they are gone.
+                if former is not None and former == (row.rank, row.blob):
+                    raise Damaged(f"the bytes of {bucket}/{key} can't be read: {error}") from error
+                former = (row.rank, row.blob)
+
+    def parts(
+        self, bucket: str, key: str, version_id: str | None, after: int, most: int
+    ) -> list[PartSize]:
+        """Return the parts that a version was uploaded in."""
+        name = checked_key(key)
+        with self.state.reading() as tx:
+            row = get_version(tx, bucket, name, version_id)
+            if row.parts_id is None:
+                return []
+            return [part_size_of(one) for one in page_of_parts(tx, row.parts_id, after, most)]
+
+    def delete(
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None,
+        condition: Condition,
+        *,
+        bypass_governance: bool,
+    ) -> Deleted:
+        """Delete an object or a version."""
+        name = checked_key(key)
+
+        def act(tx: Transaction) -> tuple[Deleted, Freed]:
+            lock_keys(tx, (bucket, name))
+            return _delete(
+                tx, get_bucket(tx, bucket), name, version_id, condition, bypass_governance
+            )
+
+        return self.commit(act)
+
+    def delete_many(
+        self, bucket: str, wanted: Sequence[tuple[str, str | None]], *, bypass_governance: bool
+    ) -> list[Deleted | Exception]:
+        """Delete many, some at a time."""
+        if len(wanted) > limits.DELETED_AT_ONCE:
+            raise InvalidValue(f"at most {limits.DELETED_AT_ONCE} keys at once, not {len(wanted)}")
+        results: list[Deleted | Exception] = []
+        for at in range(0, len(wanted), _DELETED_TOGETHER):
+            some = wanted[at : at + _DELETED_TOGETHER]
+            results += self.commit(partial(_delete_some, bucket, some, bypass_governance))
+        return results
+
+    def change(
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None,
+        decide: Callable[[Transaction, Any], Mapping[str, Any]],
+    ) -> StoredObject:
+        """Change columns of a version to what `decide` says of its row."""
+        name = checked_key(key)
+
+        def act(tx: Transaction) -> tuple[StoredObject, Freed]:
+            lock_keys(tx, (bucket, name))
+            row = get_version(tx, bucket, name, version_id)
+            check_no_marker(row)
+            place = (objects.c.bucket == bucket) & (objects.c.key == name)
+            changed = update(objects).where(place, objects.c.rank == row.rank)
+            tx.execute(changed.values(**decide(tx, row)))
+            return stored_object(find_version(tx, bucket, name, row.version_id)), Freed()
+
+        return self.commit(act)
+
+    def set_tags(
+        self, bucket: str, key: str, version_id: str | None, tags: Mapping[str, str]
+    ) -> StoredObject:
+        """Give a version other tags."""
+        check_tags(tags)
+        return self.change(bucket, key, version_id, lambda _tx, _row: {"tags": dumped(tags)})
+
+    def set_retention(
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None,
+        retention: Retention | None,
+        *,
+        bypass_governance: bool,
+    ) -> StoredObject:
+        """Give a version another retention."""
+
+        def decide(tx: Transaction, row: Any) -> Mapping[str, Any]:
+            _check_locks(tx, bucket)
+            if retention is not None:
+                locks.check_retention(retention, tx.now)
+            locks.check_change(row, retention, tx.now, bypass_governance=bypass_governance)
+            if retention is None:
+                return {"retention_mode": None, "retained_until": None}
+            return {"retention_mode": retention.mode, "retained_until": retention.until}
+
+        return self.change(bucket, key, version_id, decide)
+
+    def set_legal_hold(
+        self, bucket: str, key: str, version_id: str | None, *, on: bool
+    ) -> StoredObject:
+        """Put a version under a legal hold, or take that back."""
+
+        def decide(tx: Transaction, _row: Any) -> Mapping[str, Any]:
+            _check_locks(tx, bucket)
+            return {"legal_hold": on}
+
+        return self.change(bucket, key, version_id, decide)
+
+
+def check_no_marker(row: Any) -> None:
+    """Raise `WrongState` for a delete marker: it has no bytes, and nothing that could be changed."""
+    if row.is_delete_marker:
+        raise WrongState(f"version {row.version_id} of {row.key.decode()!r} is a delete marker")
+
+
+def _check_locks(tx: Transaction, bucket: str) -> None:
+    if not get_bucket(tx, bucket).object_lock:
+        raise WrongState(f"bucket {bucket!r} was not made for object locks")
+
+
+def _delete(
+    tx: Transaction,
+    bucket: Bucket,
+    key: bytes,
+    version_id: str | None,
+    condition: Condition,
+    bypass_governance: bool,
+) -> tuple[Deleted, Freed]:
+    latest = find_latest(tx, bucket.name, key)
+    condition.check(latest, key.decode())
+    if version_id is None:
+        return delete_object(tx, bucket, key, latest)
+    row = find_version(tx, bucket.name, key, version_id)
+    if row is None:
+        return Deleted(key.decode(), version_id), Freed()
+    locks.check_deletable(row, tx.now, bypass_governance=bypass_governance)
+    return delete_version(tx, row)
+
+
+def _delete_some(
+    bucket: str,
+    wanted: Sequence[tuple[str, str | None]],
+    bypass_governance: bool,
+    tx: Transaction,
+) -> tuple[list[Deleted | Exception], Freed]:
+    found = get_bucket(tx, bucket)
+    names: list[bytes | InvalidValue] = [_name_or_error(key) for key, _ in wanted]
+    lock_keys(tx, *((bucket, name) for name in names if isinstance(name, bytes)))
+    results: list[Deleted | Exception] = []
+    freed = Freed()
+    for name, (_, version_id) in zip(names, wanted, strict=True):
+        if isinstance(name, InvalidValue):
+            results.append(name)
+            continue
+        try:
+            done, free = _delete(tx, found, name, version_id, Condition(), bypass_governance)
+        except Refused as error:  # raised before anything of that key was changed
+            results.append(error)
+        else:
+            results.append(done)
+            freed.blobs += free.blobs
+    return results, freed
+
+
+def _name_or_error(key: str) -> bytes | InvalidValue:
+    try:
+        return checked_key(key)
+    except InvalidValue as error:
+        return error
+
+
+def pieces_of(tx: Transaction, row: Any) -> list[Piece]:
+    """Return where the bytes of a version are."""
+    if row.parts_id is not None:
+        return [_part_piece(part) for part in all_parts(tx, row.parts_id)]
+    if row.content_id is not None:
+        content = tx.execute(_CONTENT, {"b_content": row.content_id}).one()
+        if zlib.crc32(content.data) != content.crc:
+            raise Damaged(f"the bytes of {row.key.decode()!r} are not what was written")
+        return [Piece(row.size_bytes, data=content.data, sealed_key=row.sealed_key)]
+    if row.blob is None:
+        return []
+    return [Piece(row.size_bytes, None, BlobId(row.blob), row.has_sums, row.sealed_key)]
+
+
+def _part_piece(part: Any) -> Piece:
+    blob = None if part.blob is None else BlobId(part.blob)
+    return Piece(part.size_bytes, None, blob, True, part.sealed_key)
