@@ -115,6 +115,16 @@ class Gate:
             return True
         return self._granted(permission, key, version_id)
 
+    def check_new_acl(self, key: str) -> None:
+        """Raise `AWSError` unless the asker may give an ACL to an object that they write. Whoever
+        may write by the bucket's ACL may, as there is no object yet that could grant it.
+        """
+        verdict = self._verdict("s3:PutObjectAcl", key, None, {})
+        if verdict is Verdict.DENY or not (
+            self.is_owner or verdict is Verdict.ALLOW or self._granted("s3:PutObject", key, None)
+        ):
+            raise AWSError("AccessDenied", "Access Denied")
+
     @cached_property
     def policy(self) -> Policy | None:
         """The bucket's policy."""

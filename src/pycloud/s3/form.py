@@ -70,15 +70,23 @@ def read_form(content_type: str, stream: Readable) -> Form:
         name = (event.name or "").lower()
         if name == "file":
             return Form(fields, FormFile(events), _base_name(event.filename or ""))
-        value = b"".join(iter(lambda: next(events), None))
+        value = _value(events, left - len(name))
         left -= len(name) + len(value)
-        if left < 0:
+        fields[name] = value.decode("utf-8", "replace")
+    raise AWSError("InvalidArgument", "POST requires exactly one file upload per request.")
+
+
+def _value(events: Iterator[Any], most_bytes: int) -> bytes:
+    """Return the value of a field. Raises `AWSError` for one that is too long."""
+    value = b""
+    while (piece := next(events)) is not None:
+        value += piece
+        if len(value) > most_bytes:
             raise AWSError(
                 "MaxPostPreDataLengthExceeded",
                 "Your POST request fields preceding the upload file were too large.",
             )
-        fields[name] = value.decode("utf-8", "replace")
-    raise AWSError("InvalidArgument", "POST requires exactly one file upload per request.")
+    return value
 
 
 def _events(parser: Any, stream: Readable) -> Iterator[Any]:

@@ -147,8 +147,7 @@ def _acl(call: Call, given: Mapping[str, Any]) -> str | None:
         if given.get("ACL") == "bucket-owner-full-control":
             return None
         raise AWSError("AccessControlListNotSupported", "The bucket does not allow ACLs")
-    if not call.access.is_owner and not call.access.allows("s3:PutObject", call.key):
-        raise AWSError("AccessDenied", "Access Denied")
+    call.access.check_new_acl(call.key)
     check_public(asked, call.access.public_access_block)
     return asked.to_json()
 
