@@ -97,9 +97,9 @@ class BucketStore:
             settings.remove_bucket(tx, bucket)
 
     def get_bucket(self, bucket: str) -> Bucket:
-        """Return a bucket. Raises `NotFound`."""
+        """Return a bucket, with its settings. Raises `NotFound`."""
         with self.state.reading() as tx:
-            return get_bucket(tx, bucket)
+            return settings.whole_bucket(tx, bucket)
 
     def find_bucket(self, bucket: str) -> Bucket | None:
         """Return a bucket, or None if there is none."""

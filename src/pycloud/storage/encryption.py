@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pycloud import limits
-from pycloud.errors import Damaged, InvalidValue, WrongKey
+from pycloud.errors import Damaged, InvalidValue, WrongKey, WrongState
 
 BY_STORE = "AES256"
 BY_CUSTOMER = "customer"
@@ -83,7 +83,7 @@ class Keys:
         if self.encryption not in (None, BY_STORE, BY_CUSTOMER):
             raise InvalidValue(f"objects are encrypted with {BY_STORE}, not {self.encryption!r}")
         if self.encryption == BY_STORE and self.seal is None:
-            raise InvalidValue(
+            raise WrongState(
                 "this store has no seal, so it can't keep keys: give BucketStore seal=…"
             )
         if self.encryption != BY_CUSTOMER and self.customer_key is not None:

@@ -53,7 +53,9 @@ class Bucket:
     created_at: datetime
     versioning: Versioning = Versioning.OFF
     object_lock: bool = False
-    """Whether its versions can be locked; so it was made, and so it stays."""
+    """Whether its versions can be locked: once so, it stays so."""
+    settings: Mapping[str, str] = attrs.field(factory=dict)
+    """Its documents by kind, as `BucketStore.get_bucket` gives them; other verbs leave them out."""
 
 
 @attrs.frozen

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import attrs
 from sqlalchemy import bindparam, delete, func, select, update
 
 from pycloud import limits
-from pycloud.errors import InUse, InvalidValue, LimitExceeded, WrongState
+from pycloud.errors import InUse, InvalidValue, LimitExceeded, NotFound, WrongState
 from pycloud.identity.accounts import get_account
 from pycloud.ids import AccountId
 from pycloud.state.schema import bucket_settings, buckets, objects, uploads
@@ -32,6 +33,11 @@ _OF = (bucket_settings.c.bucket == bindparam("b_bucket")) & (
     bucket_settings.c.kind == bindparam("b_kind")
 )
 _SETTING = select(bucket_settings.c.document).where(_OF)
+_WHOLE = (
+    select(buckets, bucket_settings.c.kind, bucket_settings.c.document)
+    .select_from(buckets.outerjoin(bucket_settings, bucket_settings.c.bucket == buckets.c.name))
+    .where(buckets.c.name == bindparam("b_bucket"))
+)
 _FORGET = delete(bucket_settings).where(_OF)
 
 
@@ -91,6 +97,15 @@ def allow_locks(tx: Transaction, bucket: str) -> None:
     if locked_bucket(tx, bucket).versioning is not Versioning.ENABLED:
         raise WrongState(f"bucket {bucket!r} does not keep versions: enable its versioning first")
     tx.execute(update(buckets).where(buckets.c.name == bucket).values(object_lock=True))
+
+
+def whole_bucket(tx: Transaction, bucket: str) -> Bucket:
+    """Return a bucket with its settings. Raises `NotFound`."""
+    rows = tx.execute(_WHOLE, {"b_bucket": bucket}).all()
+    if not rows:
+        raise NotFound("bucket", bucket)
+    documents = {row.kind: row.document for row in rows if row.kind is not None}
+    return attrs.evolve(bucket_of(rows[0]), settings=documents)
 
 
 def find_setting(tx: Transaction, bucket: str, kind: str) -> str | None:

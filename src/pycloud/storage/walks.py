@@ -149,15 +149,16 @@ class Catalog:
         )
         """Rows of `columns`, in order."""
         walk = self._walk()
+        shared = _shared(walk.c.key)
         whole = and_(
-            walk.c.shared == 0,
+            shared == 0,
             self._table.c.bucket == bindparam("b_bucket"),
             key == walk.c.key,
             only,
             after,
         )
         self.walking: Select[Any] = (
-            select(walk.c.key.label("walked"), walk.c.shared, *columns)
+            select(walk.c.key.label("walked"), shared.label("shared"), *columns)
             .select_from(walk.outerjoin(self._table, whole))
             .where(walk.c.key.is_not(None))
             .order_by(walk.c.step, second)
@@ -177,23 +178,18 @@ class Catalog:
 
     def _walk(self) -> CTE:
         first = self._next(_bytes("b_start")).subquery()
-        walk = select(
-            first.c.key.label("key"), _shared(first.c.key).label("shared"), literal(1).label("step")
-        ).cte(recursive=True)
-        common = func.substr(walk.c.key, 1, walk.c.shared - _number("b_width"), type_=LargeBinary)
+        walk = select(first.c.key.label("key"), literal(1).label("step")).cte(recursive=True)
+        shared = _shared(walk.c.key)
+        common = func.substr(walk.c.key, 1, shared - _number("b_width"), type_=LargeBinary)
         start = case(
-            (walk.c.shared > 0, _Joined(common, _bytes("b_beyond"))),
+            (shared > 0, _Joined(common, _bytes("b_beyond"))),
             else_=_Joined(walk.c.key, literal(b"\x00", LargeBinary)),
         )
-        step = (
-            select(
-                self._next(start).correlate(walk).scalar_subquery().label("key"),
-                (walk.c.step + 1).label("step"),
-            )
-            .where(walk.c.key.is_not(None), walk.c.step < _number("b_most"))
-            .subquery()
+        following = self._next(start).correlate(walk).scalar_subquery()
+        step = select(following, walk.c.step + 1).where(
+            walk.c.key.is_not(None), walk.c.step < _number("b_most")
         )
-        return walk.union_all(select(step.c.key, _shared(step.c.key), step.c.step))
+        return walk.union_all(step)
 
 
 def _shared(key: ColumnElement[bytes]) -> ColumnElement[int]:
