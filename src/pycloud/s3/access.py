@@ -150,7 +150,7 @@ class Gate:
 
     def setting(self, kind: str) -> str | None:
         """Return a document of the bucket's, or None."""
-        return self._buckets.setting(self.bucket.name, kind)
+        return self.bucket.settings.get(kind)
 
     @property
     def _is_restricted(self) -> bool:
