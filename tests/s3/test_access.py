@@ -100,10 +100,11 @@ def test_a_policy_lets_in(s3: Any, stranger: Any, nobody: Any, filled: str) -> N
 
 def test_a_policy_shuts_out_the_owner_too(s3: Any, filled: str) -> None:
     _allow(s3, filled, {"Effect": "Deny", "Action": "s3:*"})
-    for call in (
+    calls: list[Callable[[], Any]] = [
         lambda: s3.get_object(Bucket=filled, Key="a"),
         lambda: s3.list_objects_v2(Bucket=filled),
-    ):
+    ]
+    for call in calls:
         with refused("AccessDenied"):
             call()
     s3.get_bucket_policy(Bucket=filled)

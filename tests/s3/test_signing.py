@@ -195,7 +195,7 @@ def test_signed_chunks(served: Served, s3: Any, bucket: str) -> None:
     assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == body
 
 
-class _ChunkSigner(S3SigV4Auth):
+class _ChunkSigner(S3SigV4Auth):  # type: ignore[misc]  # botocore has no types
     """Signs a head whose body is signed chunk by chunk."""
 
     def payload(self, request: Any) -> str:
