@@ -5,7 +5,8 @@ It does not know what there is: whoever calls has looked.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import bindparam, delete, func, select
 
@@ -97,8 +98,9 @@ class TagStore:
         wanted = list(resources)
         for first in range(0, len(wanted), _AT_ONCE):
             part = wanted[first : first + _AT_ONCE]
-            for row in tx.execute(_OF, {"resources": part}):
-                found.setdefault(row.resource, {})[row.key] = row.value
+            rows: Iterable[Any] = tx.execute(_OF, {"resources": part})
+            for resource, key, value in rows:
+                found.setdefault(resource, {})[key] = value
         return found
 
     def list(

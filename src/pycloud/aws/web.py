@@ -73,7 +73,10 @@ def _body(environ: Mapping[str, Any], most_bytes: int) -> bytes:
     stream = environ["wsgi.input"]
     if not declared and not environ.get("wsgi.input_terminated"):
         return b""
-    body: bytes = stream.read(int(declared) if declared else most_bytes + 1)
+    try:
+        body: bytes = stream.read(int(declared) if declared else most_bytes + 1)
+    except OSError as error:
+        raise AWSError("InvalidRequest", f"The body did not come to its end: {error}") from None
     if len(body) > most_bytes:
         raise _too_large(most_bytes)
     if declared and len(body) < int(declared):

@@ -10,6 +10,7 @@ import base64
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -37,9 +38,11 @@ def text_of(value: str) -> str:
     return escape(_ILLEGAL.sub("\ufffd", value), {"\r": "&#13;"})
 
 
+@lru_cache(maxsize=1024)
 def moment_of(value: datetime) -> str:
     """Return a moment as AWS writes it, in UTC, with milliseconds."""
-    return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}Z"
+    text = value.astimezone(UTC).isoformat(timespec="milliseconds")
+    return f"{text.removesuffix('+00:00')}Z"
 
 
 def _structure(shape: Any) -> Write:

@@ -34,6 +34,7 @@ _SHARED = exists().where(
     launch_permissions.c.image_id == images.c.id,
     launch_permissions.c.grantee == bindparam("account"),
 )
+_KNOWN = select(images).where(images.c.id == bindparam("image"))
 _VISIBLE = or_(images.c.account == bindparam("account"), images.c.is_public, _SHARED)
 _BY_ID = select(images).where(images.c.id == bindparam("image"), _VISIBLE, images.c.registered)
 
@@ -292,7 +293,7 @@ class ImageRegistry:
 
     def known(self, tx: Transaction, image: ImageId) -> Image:
         """Return an image, registered or not, whoever's it is. Raises `NotFound`."""
-        row = tx.execute(select(images).where(images.c.id == image)).one_or_none()
+        row = tx.execute(_KNOWN, {"image": image}).one_or_none()
         if row is None:
             raise NotFound("image", image)
         return _image(row)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from ipaddress import IPv4Address
 from typing import Any
 
 import attrs
-from sqlalchemy import bindparam, delete, literal, or_, select, tuple_, update
+from sqlalchemy import Select, bindparam, delete, or_, select, tuple_, update
 
 from pycloud import limits
 from pycloud.compute.records import Instance, InstanceState
@@ -20,7 +21,13 @@ from pycloud.state.database import Database
 from pycloud.state.schema import consoles, instances, reservations
 from pycloud.state.transaction import Transaction
 
+_FIELDS = tuple(field.name for field in attrs.fields(Instance))
+_ALL = select(*(instances.c[name] for name in _FIELDS))
+"""The columns in the order of the record's fields: see `_instance`."""
 _INSERT = instances.insert()
+_WRITE = update(instances).where(instances.c.id == bindparam("wanted"))
+_FIND = _ALL.where(instances.c.id.in_(bindparam("ids", expanding=True))).order_by(instances.c.id)
+_FIND_OWN = _FIND.where(instances.c.account == bindparam("owner"))
 _RESERVE = reservations.insert()
 _TOKENS = select(reservations.c.id, reservations.c.client_token).where(
     reservations.c.id.in_(bindparam("ids", expanding=True)),
@@ -56,6 +63,19 @@ TRANSITIONS: dict[tuple[Verb, InstanceState], InstanceState] = {
 }
 """Where each verb leads ("Instance lifecycle", EC2 user guide); what is not here is refused."""
 
+_UNSETTLED = (
+    select(instances.c.node)
+    .where(
+        or_(
+            instances.c.state.in_([_S.PENDING, _S.STOPPING, _S.SHUTTING_DOWN]),
+            (instances.c.state == _S.RUNNING) & (instances.c.seen_boot < instances.c.boot),
+        )
+    )
+    .distinct()
+)
+_ORDER = (instances.c.launched_at, instances.c.launch_index, instances.c.id)
+_STATES = {str(state): state for state in InstanceState}
+
 
 class InstanceStore:
     """Instances by id. It knows what a verb means for a record; nothing of nodes or addresses."""
@@ -75,10 +95,9 @@ class InstanceStore:
         first that is not there.
         """
         ids = list(dict.fromkeys(wanted))
-        query = select(instances).where(instances.c.id.in_(ids)).order_by(instances.c.id)
-        if account is not None:
-            query = query.where(instances.c.account == account)
-        found = {row.id: _instance(row) for row in tx.execute(tx.locked(query))}
+        query = _FIND if account is None else _FIND_OWN
+        rows = tx.execute(tx.locked(query), {"ids": ids, "owner": account})
+        found = {row.id: _instance(row) for row in rows}
         for id_ in ids:
             if id_ not in found:
                 raise NotFound("instance", id_)
@@ -92,9 +111,7 @@ class InstanceStore:
         nodes: Sequence[NodeName] | None = None,
     ) -> list[Instance]:
         """Return the instances in the order of their launch."""
-        query = select(instances).order_by(
-            instances.c.launched_at, instances.c.launch_index, instances.c.id
-        )
+        query = _ALL.order_by(*_ORDER)
         if account is not None:
             query = query.where(instances.c.account == account)
         if nodes is not None:
@@ -112,29 +129,26 @@ class InstanceStore:
         """Return at most so many instances in the order of `list`, those after the one that was
         launched then, with that launch index and id.
         """
-        place = (instances.c.launched_at, instances.c.launch_index, instances.c.id)
-        query = select(instances).order_by(*place).limit(most)
-        if account is not None:
-            query = query.where(instances.c.account == account)
-        if after is not None:
-            launched_at, index, id_ = after
-            query = query.where(tuple_(*place) > tuple_(literal(launched_at, Instant), index, id_))
-        return [_instance(row) for row in tx.execute(query)]
+        launched_at, index, id_ = after or (None, None, None)
+        values = {
+            "owner": account,
+            "launched_at": launched_at,
+            "index": index,
+            "id": id_,
+            "most": most,
+        }
+        query = _page(of_one=account is not None, from_start=after is None)
+        return [_instance(row) for row in tx.execute(query, values)]
 
     def at(self, tx: Transaction, address: IPv4Address) -> Instance | None:
         """Return the instance that has `address` now."""
-        query = select(instances).where(
-            instances.c.address == str(address), instances.c.state != _S.TERMINATED
-        )
+        query = _ALL.where(instances.c.address == str(address), instances.c.state != _S.TERMINATED)
         row = tx.execute(query).one_or_none()
         return None if row is None else _instance(row)
 
     def unsettled_nodes(self, tx: Transaction) -> set[NodeName]:
         """Return the nodes on which something is still to be done."""
-        under_way = instances.c.state.in_([_S.PENDING, _S.STOPPING, _S.SHUTTING_DOWN])
-        restarting = (instances.c.state == _S.RUNNING) & (instances.c.seen_boot < instances.c.boot)
-        query = select(instances.c.node).where(or_(under_way, restarting)).distinct()
-        return {NodeName(name) for name in tx.execute(query).scalars()}
+        return {NodeName(name) for name in tx.execute(_UNSETTLED).scalars()}
 
     def want(self, tx: Transaction, instance: Instance, verb: Verb) -> Instance:
         """Do what `verb` means for the record, and return it as it is then. Raises `WrongState`."""
@@ -167,7 +181,7 @@ class InstanceStore:
 
     def write(self, tx: Transaction, instance: Instance) -> None:
         """Write a changed instance."""
-        tx.execute(update(instances).where(instances.c.id == instance.id).values(_row(instance)))
+        tx.execute(_WRITE, _row(instance) | {"wanted": instance.id})
 
     def keep_console(self, tx: Transaction, id_: InstanceId, output: bytes) -> None:
         """Keep the last words of a guest, in place of former ones."""
@@ -234,9 +248,23 @@ class InstanceStore:
         row = tx.execute(query).one_or_none()
         if row is None:
             return None
-        made = select(instances).where(instances.c.reservation_id == row.id)
+        made = _ALL.where(instances.c.reservation_id == row.id)
         rows = tx.execute(made.order_by(instances.c.launch_index))
         return row.request, [_instance(found) for found in rows]
+
+
+@cache
+def _page(*, of_one: bool, from_start: bool) -> Select[Any]:
+    """Return the query of a page: of one account's instances or of all, from the first one or after
+    another.
+    """
+    query = _ALL.order_by(*_ORDER).limit(bindparam("most"))
+    if of_one:
+        query = query.where(instances.c.account == bindparam("owner"))
+    if not from_start:
+        place = tuple_(bindparam("launched_at", type_=Instant), bindparam("index"), bindparam("id"))
+        query = query.where(tuple_(*_ORDER) > place)
+    return query
 
 
 def _row(instance: Instance) -> dict[str, Any]:
@@ -246,9 +274,12 @@ def _row(instance: Instance) -> dict[str, Any]:
 
 
 def _instance(row: Any) -> Instance:
-    values = dict(row._mapping)
-    values["state"] = InstanceState(row.state)
-    values["address"] = None if row.address is None else IPv4Address(row.address)
+    # Not by the row's own keys: Python knows arguments by their names' identity, and other strings
+    # that are equal are compared with every field first, six times as slow.
+    values = dict(zip(_FIELDS, row, strict=True))
+    values["state"] = _STATES[values["state"]]
+    if values["address"] is not None:
+        values["address"] = IPv4Address(values["address"])
     return Instance(**values)
 
 

@@ -108,8 +108,9 @@ def plan_node(
     """Return what `node` shall be. `instances` are all of the node's that the state still knows,
     the terminated ones too.
     """
+    bases = {id_: _base(image) for id_, image in images.items()}
     guests = tuple(
-        _plan_guest(instance, images, network, instance.id in consoles, now)
+        _plan_guest(instance, images, bases, network, instance.id in consoles, now)
         for instance in instances
         if not (instance.state is InstanceState.TERMINATED and instance.image_id not in images)
     )
@@ -119,13 +120,13 @@ def plan_node(
 def _plan_guest(
     instance: Instance,
     images: Mapping[ImageId, Image],
+    bases: Mapping[ImageId, Disk],
     network: IPv4Network,
     console_kept: bool,
     now: datetime,
 ) -> GuestPlan:
     image = images[instance.image_id]
-    bases = [instance.image_id]
-    bases += [id_ for id_ in (instance.kernel_id, instance.ramdisk_id) if id_ is not None]
+    needed = (instance.image_id, instance.kernel_id, instance.ramdisk_id)
     return GuestPlan(
         id=instance.id,
         wish=_WISHES[instance.state],
@@ -142,7 +143,7 @@ def _plan_guest(
             base=DiskId(instance.image_id),
             base_format=image.format,
         ),
-        bases=tuple(_base(images[base]) for base in bases if base in images),
+        bases=tuple(bases[id_] for id_ in needed if id_ is not None and id_ in bases),
         kernel=None if instance.kernel_id is None else DiskId(instance.kernel_id),
         ramdisk=None if instance.ramdisk_id is None else DiskId(instance.ramdisk_id),
         kernel_args=image.kernel_args,
@@ -209,6 +210,8 @@ def _absorb_wanted(
     if domain is not None and domain.power is Power.ON:
         if domain.boot < instance.boot:
             return instance  # being restarted
+        if instance.settled and instance.reason == domain.problem:
+            return instance
         up = attrs.evolve(instance, seen_boot=instance.boot, reason=domain.problem)
         if instance.state is InstanceState.RUNNING:
             return up

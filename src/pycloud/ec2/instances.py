@@ -134,11 +134,14 @@ def reservation(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "OwnerId": first["OwnerId"],
         # Old tools print the groups of the reservation.
         "Groups": first["SecurityGroups"],
-        "Instances": [
-            {key: one[key] for key in one if key not in ("ReservationId", "OwnerId")}
-            for one in items
-        ],
+        "Instances": [_without_reservation(one) for one in items],
     }
+
+
+def _without_reservation(item: Mapping[str, Any]) -> dict[str, Any]:
+    own = dict(item)
+    del own["ReservationId"], own["OwnerId"]
+    return own
 
 
 def _page(
@@ -194,7 +197,9 @@ def _described(call: Call, one: Instance, around: Surroundings) -> dict[str, Any
     image = around.images[one.image_id]
     groups = around.groups_of(one)
     address = None if one.address is None else str(one.address)
-    public = around.public_address_of(one)
+    elastic = around.elastic.get(one.id)
+    # The cloud's network is routed: without an elastic address others reach it at its own.
+    public = address if elastic is None else str(elastic.address)
     interface = interface_of(call, one, around)
     return {
         "OwnerId": one.account,
@@ -214,7 +219,7 @@ def _described(call: Call, one: Instance, around: Surroundings) -> dict[str, Any
             "PartitionNumber": one.partition,
             "Tenancy": "default",
         },
-        "PrivateDnsName": _private_name(call, one),
+        "PrivateDnsName": interface["PrivateDnsName"] if interface else _private_name(call, one),
         "PrivateIpAddress": address,
         "ProductCodes": [],
         "PublicDnsName": _public_name(one, public),

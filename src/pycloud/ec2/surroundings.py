@@ -47,12 +47,3 @@ class Surroundings:
         return [
             {"GroupName": group.name, "GroupId": group.id} for group in self.groups.get(one.id, ())
         ]
-
-    def public_address_of(self, one: Instance) -> str | None:
-        """Return the address at which others reach an instance: the elastic one, or its own,
-        because the cloud's network is routed.
-        """
-        elastic = self.elastic.get(one.id)
-        if elastic is not None:
-            return str(elastic.address)
-        return None if one.address is None else str(one.address)

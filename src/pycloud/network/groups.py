@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any
 
 import attrs
@@ -30,12 +29,10 @@ _BY_NAME = select(security_groups).where(
     security_groups.c.account == bindparam("account"), security_groups.c.name == bindparam("name")
 )
 _ATTACH = instance_groups.insert()
-_OF = (
-    select(instance_groups.c.instance_id, security_groups)
-    .join_from(instance_groups, security_groups)
-    .where(instance_groups.c.instance_id.in_(bindparam("holders", expanding=True)))
-    .order_by(instance_groups.c.instance_id, security_groups.c.name)
+_HELD = select(instance_groups.c.instance_id, instance_groups.c.group_id).where(
+    instance_groups.c.instance_id.in_(bindparam("holders", expanding=True))
 )
+_BY_IDS = select(security_groups).where(security_groups.c.id.in_(bindparam("ids", expanding=True)))
 _DETACH = delete(instance_groups).where(instance_groups.c.instance_id == bindparam("holder"))
 
 
@@ -272,12 +269,15 @@ class SecurityGroups:
 
     def of(self, tx: Transaction, holders: Collection[str]) -> dict[str, Sequence[SecurityGroup]]:
         """Return the groups of each instance that has some, by name."""
-        rows = [dict(row._mapping) for row in tx.execute(_OF, {"holders": [*holders]})]
-        pairs = [(values.pop("instance_id"), SecurityGroup(**values)) for values in rows]
-        return {
-            holder: [group for _, group in mine]
-            for holder, mine in groupby(pairs, key=itemgetter(0))
-        }
+        held: list[Any] = list(tx.execute(_HELD, {"holders": [*holders]}))
+        # Many instances share few groups: each of these is read once.
+        rows = tx.execute(_BY_IDS, {"ids": list({id_ for _, id_ in held})})
+        groups = {row.id: _group(row) for row in rows}
+        found: dict[str, list[SecurityGroup]] = {}
+        for holder, id_ in held:
+            if id_ in groups:  # a writer's two reads are two moments in PostgreSQL
+                found.setdefault(holder, []).append(groups[id_])
+        return {holder: sorted(mine, key=attrgetter("name")) for holder, mine in found.items()}
 
     # Behind them
 

@@ -18,7 +18,7 @@ def mac_of(address: IPv4Address) -> str:
     >>> mac_of(IPv4Address("10.11.0.5"))
     '0e:cd:0a:0b:00:05'
     """
-    return "0e:cd:" + ":".join(f"{byte:02x}" for byte in address.packed)
+    return f"0e:cd:{address.packed.hex(':')}"
 
 
 @attrs.frozen

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from ipaddress import IPv4Network
 
 import attrs
@@ -21,6 +22,7 @@ from pycloud.state.schema import vpcs
 from pycloud.state.transaction import Transaction
 
 _OF = select(vpcs).where(vpcs.c.account == bindparam("account"))
+_OF_SOME = select(vpcs).where(vpcs.c.account.in_(bindparam("accounts", expanding=True)))
 
 
 @attrs.frozen
@@ -36,8 +38,7 @@ class VPC:
         """Return the default subnet of a zone. It follows from the VPC and the zone, and so does its
         id.
         """
-        digest = hashlib.sha256(f"{self.id} {zone}".encode()).hexdigest()
-        return Subnet(SubnetId(f"subnet-{digest[:17]}"), self.id, self.account, zone, self.cidr)
+        return Subnet(_subnet_id(self.id, zone), self.id, self.account, zone, self.cidr)
 
 
 @attrs.frozen
@@ -86,5 +87,10 @@ class VPCStore:
 
     def of(self, tx: Transaction, accounts: Iterable[AccountId]) -> dict[AccountId, VPC]:
         """Return the VPCs of those accounts that have one already."""
-        query = select(vpcs).where(vpcs.c.account.in_(list(accounts)))
-        return {row.account: VPC(**row._mapping) for row in tx.execute(query)}
+        rows = tx.execute(_OF_SOME, {"accounts": list(accounts)})
+        return {row.account: VPC(**row._mapping) for row in rows}
+
+
+@lru_cache(maxsize=1024)
+def _subnet_id(vpc: VpcId, zone: str) -> SubnetId:
+    return SubnetId(f"subnet-{hashlib.sha256(f'{vpc} {zone}'.encode()).hexdigest()[:17]}")
