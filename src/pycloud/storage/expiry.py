@@ -51,7 +51,7 @@ _VERSIONS = (
     select(objects)
     .where(objects.c.bucket == bindparam("b_bucket"), objects.c.key >= bindparam("b_key"), _AFTER)
     .order_by(objects.c.key, objects.c.rank)
-    .limit(_PAGE_ROWS)
+    .limit(bindparam("b_most"))
 )
 _TWO = (
     select(objects.c.rank)
@@ -105,7 +105,12 @@ class Expiry:
 
     def _page(self, bucket: str, rules: LifecycleRules) -> tuple[int, int]:
         """Look at a page of versions; return how many these were, and how many were deleted."""
-        place = {"b_bucket": bucket, "b_key": self._place.key, "b_rank": self._place.rank}
+        place = {
+            "b_bucket": bucket,
+            "b_key": self._place.key,
+            "b_rank": self._place.rank,
+            "b_most": _PAGE_ROWS,
+        }
         with self.state.reading() as tx:
             rows = tx.execute(_VERSIONS, place).all()
             due = list(self._due(rules, rows, tx.now))

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pycloud.testing.blobs import check_blobs as check_blobs
     from pycloud.testing.blocks import check_blocks as check_blocks
     from pycloud.testing.fabrics import check_fabric as check_fabric
     from pycloud.testing.hypervisors import check_hypervisor as check_hypervisor
@@ -19,12 +20,20 @@ if TYPE_CHECKING:
 _WHERE = {
     "ProcessDiedError": "world",
     "SimWorld": "world",
+    "check_blobs": "blobs",
     "check_blocks": "blocks",
     "check_fabric": "fabrics",
     "check_hypervisor": "hypervisors",
 }
 
-__all__ = ["ProcessDiedError", "SimWorld", "check_blocks", "check_fabric", "check_hypervisor"]
+__all__ = [
+    "ProcessDiedError",
+    "SimWorld",
+    "check_blobs",
+    "check_blocks",
+    "check_fabric",
+    "check_hypervisor",
+]
 
 
 def __getattr__(name: str) -> object:
