@@ -876,6 +876,7 @@ def test_threads_take_turns(lab: Lab) -> None:
         {"cloud": "a b"},
         {"domain": "a..b"},
         {"metadata_port": 0},
+        {"service_ports": [70_000]},
         {"mtu_bytes": 100},
         {"upstream_dns": ["ns.example.org"]},
     ],

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import boto3
 import pytest
 
 from tests.guests.conftest import home, why_no_guests
@@ -45,6 +47,39 @@ def test_once_simulated(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "SIMULATED: 3 nodes" in done.stdout
     assert done.stdout.strip().splitlines()[-1].startswith("nothing is left behind")
+
+
+def test_the_object_store_is_served(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "examples.cloud_in_a_box", "--simulated", "1"]
+    box = subprocess.Popen(
+        [*program, "--home", str(tmp_path), "--ec2-port", "0", "--s3-port", "0"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/src", "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        assert box.stdout is not None
+        said: dict[str, str] = {}
+        for line in box.stdout:
+            said |= dict(word.split("=", 1) for word in line.split() if word.startswith("AWS_"))
+            if "until Ctrl-C" in line:
+                break
+        s3 = boto3.client(
+            "s3",
+            endpoint_url=said["AWS_ENDPOINT_URL_S3"],
+            region_name=said["AWS_DEFAULT_REGION"],
+            aws_access_key_id=said["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=said["AWS_SECRET_ACCESS_KEY"],
+        )
+        s3.create_bucket(Bucket="holiday")
+        s3.put_object(
+            Bucket="holiday", Key="beach.txt", Body=b"sand", ServerSideEncryption="AES256"
+        )
+        assert s3.get_object(Bucket="holiday", Key="beach.txt")["Body"].read() == b"sand"
+    finally:
+        box.send_signal(signal.SIGINT)
+        box.communicate(timeout=30)
 
 
 def test_what_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:
