@@ -229,7 +229,7 @@ def _signed(port: int, method: str, path: str, *, body: bytes = b"", length: int
     headers = {"Host": host, **({"x-amz-content-sha256": "UNSIGNED-PAYLOAD"} if length else {})}
     request = AWSRequest(method, f"http://{host}{path}", data=body, headers=headers)
     signer = _Unsigned if length else S3SigV4Auth
-    signer(Credentials(KEY, SECRET), "s3", "pycloud").add_auth(request)
+    signer(Credentials(KEY, SECRET), "s3", "us-east-1").add_auth(request)  # what moto wants
     lines = [f"{name}: {value}\r\n" for name, value in request.headers.items()]
     size = length or len(body)
     head = f"{method} {path} HTTP/1.1\r\n{''.join(lines)}Content-Length: {size}\r\n\r\n"
@@ -255,15 +255,24 @@ def _ask(port: int, request: bytes) -> None:
         _read_answer(connection, bytearray(MIB))
 
 
-def _read_answer(connection: socket.socket, buffer: bytearray) -> None:
+def _read_answer(connection: socket.socket, buffer: bytearray) -> bool:
+    """Read an answer to its end; return whether the connection is kept."""
     view, have = memoryview(buffer), 0
     while (end := buffer.find(b"\r\n\r\n", 0, have)) < 0:
-        have += connection.recv_into(view[have:])
+        have += _received(connection, view[have:])
     head = bytes(view[:end]).lower()
     assert b" 200 " in head, head
     left = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0) - (have - end - 4)
     while left > 0:
-        left -= connection.recv_into(buffer, min(left, len(buffer)))
+        left -= _received(connection, view[: min(left, len(buffer))])
+    return b"connection: close" not in head
+
+
+def _received(connection: socket.socket, view: memoryview) -> int:
+    count = connection.recv_into(view)
+    if not count:
+        raise ConnectionError("the server is gone within an answer")
+    return count
 
 
 def _drain(port: int) -> None:
@@ -293,11 +302,15 @@ def _rate(ports: Sequence[int], method: str) -> float:
 def _converse(work: tuple[int, list[bytes]]) -> None:
     port, requests = work
     buffer = bytearray(MIB)
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for request in requests:
-            connection.sendall(request)
-            _read_answer(connection, buffer)
+    connection = None
+    for request in requests:
+        if connection is None:
+            connection = socket.create_connection(("127.0.0.1", port), timeout=60)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(request)
+        if not _read_answer(connection, buffer):
+            connection.close()
+            connection = None
 
 
 def _in_processes(act: Callable[[Any], None], work: Sequence[Any]) -> None:

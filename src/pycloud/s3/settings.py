@@ -1,42 +1,27 @@
-"""What else is said of a bucket, kept and given back: where its log goes, who pays."""
+"""What else can be said of a bucket, and is so anyway: where its log goes, who pays."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from pycloud.aws.errors import AWSError
-from pycloud.errors import NotFound
 from pycloud.s3.call import Call, new_actions, not_implemented
 
 actions = new_actions()
 
 
 @actions.action("GetBucketLogging", root="BucketLoggingStatus")
-def get_bucket_logging(call: Call, _given: dict[str, Any]) -> dict[str, Any]:
-    """Where the bucket's log goes; nowhere, unless it was said."""
-    found: dict[str, Any] = json.loads(call.access.setting("logging") or "{}")
-    return found
+def get_bucket_logging(_call: Call, _given: dict[str, Any]) -> dict[str, Any]:
+    """The bucket's log goes nowhere."""
+    return {}
 
 
 @actions.action("PutBucketLogging", "BucketLoggingStatus")
-def put_bucket_logging(call: Call, given: dict[str, Any]) -> None:
-    """Say where the bucket's log goes. Requests are logged by the server, not delivered."""
-    asked = given.get("BucketLoggingStatus", {})
-    target = asked.get("LoggingEnabled")
-    if target is None:
-        call.set_setting("logging", None)
-        return
-    try:
-        bucket = call.buckets.get_bucket(target["TargetBucket"])
-    except NotFound:
-        bucket = None
-    if bucket is None or bucket.account != call.bucket.account:
-        raise AWSError(
-            "InvalidTargetBucketForLogging",
-            "The target bucket for logging does not exist, or is not owned by you",
-        )
-    call.set_setting("logging", json.dumps(asked))
+def put_bucket_logging(_call: Call, given: dict[str, Any]) -> None:
+    """Say that the bucket's log goes nowhere. Requests are in the server's own log; to have them as
+    objects would be another thing, and is refused.
+    """
+    if given.get("BucketLoggingStatus", {}).get("LoggingEnabled") is not None:
+        raise not_implemented("delivery of a bucket's log")
 
 
 @actions.action("GetBucketRequestPayment", root="RequestPaymentConfiguration")
