@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from pycloud import limits
+from pycloud.clock import ManualClock
 from pycloud.drivers.files import FileBlobs
+from pycloud.drivers.s3_blobs import S3Blobs
 from pycloud.drivers.sim_blobs import SimBlobs, SimShelf
-from pycloud.errors import Cannot, DiskFull
+from pycloud.errors import Cannot, DiskFull, TryLater
 from pycloud.ids import BlobId
+from pycloud.state.sqlite import SQLiteState
+from pycloud.storage.buckets import BucketStore
 from pycloud.testing.blobs import check_blobs
 
 
@@ -95,3 +103,77 @@ def test_a_blob_is_synced_before_it_has_its_name(
     monkeypatch.setattr(Path, "rename", rename)
     blobs.write(io.BytesIO(b"x"))
     assert story == ["sync folder", "sync folder", "sync file", "rename", "sync folder"]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[str]:
+    """A real S3 server, on a port of the loopback."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def remote(engine: str) -> Callable[[], S3Blobs]:
+    """Makes drivers on one new bucket of it."""
+    import boto3
+
+    name = f"blobs-{uuid4().hex}"
+    options = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
+    boto3.client("s3", endpoint_url=engine, **options).create_bucket(Bucket=name)
+    return lambda: S3Blobs(engine, name, prefix="cloud/", access_key="a", secret_key="b")
+
+
+def test_an_s3_engine(remote: Callable[[], S3Blobs], monkeypatch: pytest.MonkeyPatch) -> None:
+    check_blobs(remote)
+    monkeypatch.setattr("pycloud.drivers.s3_blobs._PART_BYTES", 5 * 1024**2)
+    content = os.urandom(11 * 1024**2)
+    written = remote().write(io.BytesIO(content))
+    assert written.size_bytes == len(content)
+    assert remote().read(written.id).read_at(0, len(content)) == content
+
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() > 8 * 1024**2:
+                raise OSError(5, "the line was cut")
+            return super().read(100_000)
+
+    with pytest.raises(Cannot, match="the line was cut"):
+        remote().write(Broken(content))
+    assert [found.id for found in remote().all()] == [written.id], "an upload was left"
+
+
+def test_a_store_on_an_s3_engine(remote: Callable[[], S3Blobs], tmp_path: Path) -> None:
+    content = os.urandom(700_000)
+    with SQLiteState(tmp_path / "cloud.db", clock=ManualClock()) as state:
+        store = BucketStore(state, remote())
+        store.create_bucket("holiday")
+        store.put("holiday", "beach", io.BytesIO(content))
+        with store.get("holiday", "beach") as stream:
+            assert b"".join(stream.blocks(300_000, 300_009)) == content[300_000:300_010]
+            store.delete("holiday", "beach")
+            assert stream.read() == content, "who reads goes on reading"
+        assert len(list(store.blobs.all())) == 1
+        state.clock.advance(seconds=limits.READING_S)  # type: ignore[attr-defined]
+        assert store.tidy() == 1
+        assert list(store.blobs.all()) == []
+
+
+def test_an_engine_that_is_not_there_is_asked_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    blobs = S3Blobs("http://127.0.0.1:1", "blobs", access_key="a", secret_key="b")
+    with pytest.raises(TryLater):
+        blobs.write(io.BytesIO(b"x"))
+    with pytest.raises(TryLater):
+        list(blobs.all())
+
+
+def test_a_bucket_that_is_not_there_is_no_matter_of_time(engine: str) -> None:
+    blobs = S3Blobs(engine, "nowhere", access_key="a", secret_key="b")
+    with pytest.raises(Cannot):
+        blobs.write(io.BytesIO(b"x"))

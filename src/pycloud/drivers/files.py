@@ -35,6 +35,8 @@ class FileBlobs:
     >>> blob.close()
     """
 
+    holds_open = True
+
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
 

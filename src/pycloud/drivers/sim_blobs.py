@@ -61,6 +61,8 @@ class SimBlobs:
     b'and'
     """
 
+    holds_open = True
+
     def __init__(self, shelf: SimShelf) -> None:
         self.shelf = shelf
 

@@ -273,10 +273,10 @@ objects = Table(
     Column("encryption", String(16)),
     # Where its bytes are: in one of these three, or nowhere, if there are none.
     Column("content_id", BigInteger),
-    Column("blob", String(64), index=True),
+    Column("blob", String(64)),
     # Whether the sums of its blocks follow the bytes in the blob: older versions wrote none.
     Column("has_sums", Boolean, nullable=False),
-    Column("parts_id", String(64), index=True),
+    Column("parts_id", String(64)),
     Column("part_count", Integer),
     Column("sealed_key", LargeBinary(256)),
     Column("headers", Text, nullable=False),
@@ -284,7 +284,12 @@ objects = Table(
     Column("tags", Text, nullable=False),
     Column("acl", Text),
     Index(None, "bucket", "is_shown", "key"),
+    # The rows are in the order of the key, which is long: so it is there once less.
+    sqlite_with_rowid=False,
 )
+for _column in (objects.c.blob, objects.c.parts_id):  # most objects have neither
+    _is_there = _column.is_not(None)
+    Index(None, _column, sqlite_where=_is_there, postgresql_where=_is_there)
 
 # storage/contents.py: the bytes of small objects
 contents = Table(

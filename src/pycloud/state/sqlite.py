@@ -120,6 +120,8 @@ def _prepare(connection: SQLiteConnection, _record: Any) -> None:
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
+        # Pages of the log (32 MiB) until it is copied back, which costs syncs: objects are large.
+        cursor.execute("PRAGMA wal_autocheckpoint = 8000")
     except SQLiteError as error:
         raise StateError(f"the file is not a pycloud state: {error}") from error
     finally:

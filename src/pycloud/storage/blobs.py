@@ -36,9 +36,7 @@ class FoundBlob:
 
 
 class OpenBlob(Protocol):
-    """A blob that is being read. What was opened can be read to its end, also if the blob is
-    removed meanwhile; where that can't be, reading raises `Cannot`, and never gives other bytes.
-    """
+    """A blob that is being read."""
 
     def read_at(self, offset: int, size: int, /) -> bytes:
         """Return the bytes from `offset` on: `size` of them, or fewer at the end."""
@@ -58,6 +56,13 @@ class Blobs(Protocol):
 
     Every verb may raise `TryLater` or `Cannot`; `write` raises `DiskFull` where there is no space.
     """
+
+    @property
+    def holds_open(self) -> bool:
+        """Whether what is open can be read to its end, although the blob is removed meanwhile.
+        Where not, reading raises `Cannot` then, and the store waits for an hour before it removes.
+        """
+        ...
 
     def write(self, stream: Readable) -> WrittenBlob:
         """Read `stream` to its end, keep its bytes durably, and say what was written. If that

@@ -8,6 +8,7 @@ before the sync that holds its own rows. PostgreSQL does the same in its server.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +18,8 @@ from pycloud.state.transaction import Transaction
 _T = TypeVar("_T")
 _MOST = 64
 """Jobs of one commit: so that nobody waits for long."""
+_GATHER_S = 0.002
+"""How long the next commit waits, at most, for those who wrote in the last one to come back."""
 
 
 class SharedCommits:
@@ -24,9 +27,12 @@ class SharedCommits:
 
     def __init__(self, state: Database) -> None:
         self.state = state
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._waiting: list[_Job[Any]] = []
         self._is_led = False
+        self._writers = 1
+        """How many wrote at once a moment ago."""
+        self._spent_s = 0.0
 
     def run(self, act: Callable[[Transaction], _T]) -> _T:
         """Run `act` in a transaction; return what it returned, when that is durable."""
@@ -38,6 +44,8 @@ class SharedCommits:
             self._waiting.append(job)
             job.leads = not self._is_led
             self._is_led = True
+            if len(self._waiting) >= self._writers:
+                self._lock.notify()
         if not job.leads:
             job.turn.wait()
         if job.leads:
@@ -47,12 +55,19 @@ class SharedCommits:
     def _lead(self) -> None:
         """Run what is waiting, oneself first, and let another one lead if there is more."""
         with self._lock:
+            # Without this every other commit would be of one job: of whoever came first while the
+            # others were hearing that theirs were done.
+            patience = min(_GATHER_S, self._spent_s / 2)
+            self._lock.wait_for(lambda: len(self._waiting) >= self._writers, patience)
             batch = self._waiting[:_MOST]
             del self._waiting[:_MOST]
+        began = time.monotonic()
         try:
             self._commit(batch)
         finally:
             with self._lock:
+                self._spent_s = time.monotonic() - began
+                self._writers = min(len(batch) + len(self._waiting), _MOST)
                 heir = self._waiting[0] if self._waiting else None
                 self._is_led = heir is not None
             if heir is not None:

@@ -15,7 +15,7 @@ from pycloud.state.transaction import Transaction
 from pycloud.storage.checksums import checksum_of
 from pycloud.storage.encryption import BY_CUSTOMER, Keys
 from pycloud.storage.names import checked_key
-from pycloud.storage.objects import Condition, Objects, check_no_marker
+from pycloud.storage.objects import Condition, Objects, check_no_marker, same_bucket
 from pycloud.storage.parts import copy_parts
 from pycloud.storage.records import About, Bucket, Expected, StoredObject
 from pycloud.storage.versions import (
@@ -149,4 +149,4 @@ def _shared(
     if row.parts_id is not None:
         values["parts_id"] = secrets.token_hex(_ID_BYTES)
         copy_parts(tx, row.parts_id, values["parts_id"])
-    return objects.add(tx, bucket, name, values, wanted.condition)
+    return objects.add(tx, same_bucket(tx, bucket), name, values, wanted.condition)

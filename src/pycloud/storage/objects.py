@@ -15,7 +15,7 @@ from pycloud import limits
 from pycloud.errors import Cannot, Damaged, InvalidValue, NotFound, Refused, WrongState
 from pycloud.ids import BlobId
 from pycloud.state.database import Database
-from pycloud.state.schema import contents, objects
+from pycloud.state.schema import bucket_settings, buckets, contents, objects
 from pycloud.state.transaction import Transaction
 from pycloud.storage import locks
 from pycloud.storage.blobs import Blobs, Readable
@@ -24,7 +24,7 @@ from pycloud.storage.commits import SharedCommits
 from pycloud.storage.encryption import BY_CUSTOMER, DefaultEncryption, Keys, Sealing
 from pycloud.storage.locks import DefaultRetention
 from pycloud.storage.names import check_metadata, check_tags, checked_key
-from pycloud.storage.parts import all_parts, page_of_parts, part_size_of
+from pycloud.storage.parts import all_parts, page_of_parts, part_size_of, part_with_blobs
 from pycloud.storage.reading import ObjectStream, Piece
 from pycloud.storage.records import (
     About,
@@ -39,6 +39,7 @@ from pycloud.storage.settings import ENCRYPTION, OBJECT_LOCK, find_setting
 from pycloud.storage.versions import (
     Freed,
     add_version,
+    bucket_of,
     check_conditions,
     delete_object,
     delete_version,
@@ -51,12 +52,19 @@ from pycloud.storage.versions import (
     lock_keys,
     stored_object,
 )
-from pycloud.storage.writing import Kept, keep
+from pycloud.storage.writing import Incoming, Kept
 
 _DELETED_TOGETHER = 100
 """Keys of one transaction: PostgreSQL has room for some thousand locks."""
 
 _T = TypeVar("_T")
+_BUCKET = select(
+    buckets,
+    select(bucket_settings.c.document)
+    .where(bucket_settings.c.bucket == buckets.c.name, bucket_settings.c.kind == ENCRYPTION)
+    .scalar_subquery()
+    .label("default_encryption"),
+).where(buckets.c.name == bindparam("b_bucket"))
 _CONTENT = select(contents.c.data, contents.c.crc).where(contents.c.id == bindparam("b_content"))
 
 
@@ -88,14 +96,19 @@ class Objects:
         check_metadata(about.metadata)
         check_tags(about.tags)
         with self.state.reading() as tx:
-            found = get_bucket(tx, bucket)
-            encryption = about.encryption
-            if about.customer_key is not None:
-                encryption = BY_CUSTOMER
-            elif encryption is None and (document := find_setting(tx, bucket, ENCRYPTION)):
-                encryption = DefaultEncryption.from_json(document).algorithm
-            if about.retention is not None:
-                locks.check_retention(about.retention, tx.now)
+            return self._prepare(tx, bucket, about)
+
+    def _prepare(self, tx: Transaction, bucket: str, about: About) -> tuple[Bucket, Keys]:
+        row = tx.execute(_BUCKET, {"b_bucket": bucket}).one_or_none()
+        if row is None:
+            raise NotFound("bucket", bucket)
+        found, encryption = bucket_of(row), about.encryption
+        if about.customer_key is not None:
+            encryption = BY_CUSTOMER
+        elif encryption is None and row.default_encryption is not None:
+            encryption = DefaultEncryption.from_json(row.default_encryption).algorithm
+        if about.retention is not None:
+            locks.check_retention(about.retention, tx.now)
         if (about.retention is not None or about.legal_hold) and not found.object_lock:
             raise WrongState(f"bucket {bucket!r} was not made for object locks")
         return found, Keys(self.seal, encryption, about.customer_key)
@@ -111,18 +124,45 @@ class Objects:
     ) -> StoredObject:
         """Write an object."""
         name = checked_key(key)
-        found, keys = self.prepare(bucket, about)
-        kept = keep(stream, self.blobs, keys, expected)
+        incoming = Incoming(stream, expected)
+        data = incoming.start(limits.SMALL_OBJECT_BYTES)
+        if data is None:
+            found, keys = self.prepare(bucket, about)
+            kept = incoming.write(self.blobs, keys)
+            return self.commit(
+                lambda tx: self._put(
+                    tx, same_bucket(tx, found), name, kept, keys, about, condition
+                ),
+                [kept],
+            )
+        check_metadata(about.metadata)
+        check_tags(about.tags)
+
+        def act(tx: Transaction) -> tuple[StoredObject, Freed]:
+            # All in one transaction: for a small object another one would be a good part of it.
+            found, keys = self._prepare(tx, bucket, about)
+            return self._put(tx, found, name, incoming.hold(data, keys), keys, about, condition)
+
+        return self.commit(act)
+
+    def _put(
+        self,
+        tx: Transaction,
+        bucket: Bucket,
+        key: bytes,
+        kept: Kept,
+        keys: Keys,
+        about: About,
+        condition: Condition,
+    ) -> tuple[StoredObject, Freed]:
         values = described(about) | {
             "size_bytes": kept.size_bytes,
             "etag": kept.md5,
             "checksum": checksum_text(kept.checksum),
             "encryption": keys.encryption,
         }
-        return self.commit(
-            lambda tx: self._add(tx, found, name, values | kept.place(tx), condition),
-            [kept],
-        )
+        lock_keys(tx, (bucket.name, key))
+        return self.add(tx, bucket, key, values | kept.place(tx), condition)
 
     def commit(
         self, act: Callable[[Transaction], tuple[_T, Freed]], kept: Sequence[Kept] = ()
@@ -131,7 +171,7 @@ class Objects:
         changed, what was kept for it.
         """
         try:
-            result, freed = self.commits.run(act)
+            result, freed = self.commits.run(lambda tx: self._parted(tx, *act(tx)))
         except IntegrityError as error:
             self._forget(kept)
             raise NotFound("bucket", "of the object") from error
@@ -142,6 +182,13 @@ class Objects:
             raise
         self.remove(freed.blobs)
         return result
+
+    def _parted(self, tx: Transaction, result: _T, freed: Freed) -> tuple[_T, Freed]:
+        """Leave blobs that somebody may be reading to be removed later, if so it must be."""
+        if self.blobs.holds_open or not freed.blobs:
+            return result, freed
+        part_with_blobs(tx, freed.blobs)
+        return result, Freed()
 
     def remove(self, blobs: Iterable[BlobId]) -> None:
         """Remove blobs that nothing names any more."""
@@ -159,23 +206,9 @@ class Objects:
         """Put a version over those that there are, in a transaction that has locked its key."""
         latest = find_latest(tx, bucket.name, key)
         condition.check(latest, key.decode())
-        present = get_bucket(tx, bucket.name)
-        if present.created_at != bucket.created_at:
-            raise NotFound("bucket", bucket.name)  # it was deleted meanwhile, and made anew
-        if present.object_lock and values["retained_until"] is None:
+        if bucket.object_lock and values["retained_until"] is None:
             values = values | self._default_retention(tx, bucket.name)
-        return add_version(tx, present, key, latest, values)
-
-    def _add(
-        self,
-        tx: Transaction,
-        bucket: Bucket,
-        key: bytes,
-        values: dict[str, Any],
-        condition: Condition,
-    ) -> tuple[StoredObject, Freed]:
-        lock_keys(tx, (bucket.name, key))
-        return self.add(tx, bucket, key, values, condition)
+        return add_version(tx, bucket, key, latest, values)
 
     def _default_retention(self, tx: Transaction, bucket: str) -> dict[str, Any]:
         document = find_setting(tx, bucket, OBJECT_LOCK)
@@ -317,6 +350,14 @@ class Objects:
             return {"legal_hold": on}
 
         return self.change(bucket, key, version_id, decide)
+
+
+def same_bucket(tx: Transaction, bucket: Bucket) -> Bucket:
+    """Return the bucket as it is now. Raises `NotFound` if it was deleted since, and made anew."""
+    present = get_bucket(tx, bucket.name)
+    if present.created_at != bucket.created_at:
+        raise NotFound("bucket", bucket.name)
+    return present
 
 
 def check_no_marker(row: Any) -> None:

@@ -61,9 +61,13 @@ def free_some_parts(tx: Transaction, rows: Sequence[Any]) -> None:
     if not rows:
         return
     tx.execute(_DELETE_ONE, [{"b_parts": row.parts_id, "b_number": row.number} for row in rows])
-    blobs = [{"blob": row.blob, "parted_at": tx.now} for row in rows if row.blob is not None]
+    part_with_blobs(tx, [BlobId(row.blob) for row in rows if row.blob is not None])
+
+
+def part_with_blobs(tx: Transaction, blobs: Sequence[BlobId]) -> None:
+    """Let blobs that nothing names be removed later: see `parting_blobs`."""
     if blobs:
-        tx.execute(parting_blobs.insert(), blobs)
+        tx.execute(parting_blobs.insert(), [{"blob": blob, "parted_at": tx.now} for blob in blobs])
 
 
 def copy_parts(tx: Transaction, parts_id: str, to: str) -> None:

@@ -65,7 +65,7 @@ from pycloud.storage.versions import (
     stored_object,
 )
 from pycloud.storage.walks import Page
-from pycloud.storage.writing import Kept, keep
+from pycloud.storage.writing import Incoming, Kept
 
 _AS_THEY_COME = Expected()
 _PLAIN = About()
@@ -162,7 +162,9 @@ class Uploads:
         upload = self.get(bucket, key, upload_id)
         keys = Keys(self._objects.seal, upload.encryption, customer_key)
         expected = _summed(upload, expected)
-        kept = keep(stream, self.blobs, keys, expected, small=0)
+        incoming = Incoming(stream, expected)
+        nothing = incoming.start(0)
+        kept = incoming.write(self.blobs, keys) if nothing is None else incoming.hold(b"", keys)
         return self._objects.commit(
             lambda tx: _write_part(tx, bucket, name, upload_id, number, kept), [kept]
         )

@@ -57,58 +57,92 @@ class Kept:
             blobs.remove(self.blob)
 
 
-def keep(
-    stream: Readable,
-    blobs: Blobs,
-    keys: Keys,
-    expected: Expected,
-    *,
-    small: int = limits.SMALL_OBJECT_BYTES,
-) -> Kept:
-    """Read the stream to its end and keep its bytes; those of no more than `small` in memory.
-
-    Raises `BadDigest`, `Incomplete`, `LimitExceeded`, and what `Blobs.write` raises.
-    """
-    key, sealed = keys.make()
-    incoming = _Incoming(stream, expected, key)
-    head = incoming.start(small)
-    if head is not None:
-        return Kept(
-            incoming.size_bytes, incoming.digests.md5, incoming.digests.checksum, sealed, data=head
-        )
-    written = blobs.write(incoming)
-    digests = incoming.digests
-    return Kept(incoming.size_bytes, digests.md5, digests.checksum, sealed, blob=written.id)
-
-
-class _Incoming:
-    """What is written: the bytes of a stream, encrypted if there is a key, and the sums after them.
-    It raises, instead of ending, if they are not what was expected.
+class Incoming:
+    """The bytes of one put, as they come. They are held to what was expected: instead of ending it
+    raises `BadDigest` or `Incomplete`, so that nothing is kept that should not be.
     """
 
-    def __init__(self, stream: Readable, expected: Expected, key: bytes | None) -> None:
+    def __init__(self, stream: Readable, expected: Expected) -> None:
         self._stream = stream
         self._expected = expected
-        self.digests = Digests(expected)
-        self.size_bytes = 0
-        self._frames = None if key is None else FrameWriter(key)
-        self._chunks: Iterator[bytes] = iter(())
-        self._rest = b""
+        self._digests = Digests(expected)
+        self._size = 0
+        self._head = b""
 
     def start(self, small: int) -> bytes | None:
-        """Read the beginning; return all that is to be kept if the stream is that small."""
-        head = bytearray()
-        while len(head) <= small and (chunk := self._stream.read(small + 1 - len(head))):
-            head += chunk
-        first = bytes(head)
-        if len(first) > small:
-            self._chunks = self._give(first)
+        """Read the beginning; return all there is, if that is no more than `small` bytes."""
+        head = self._next()
+        while 0 < len(head) <= small:
+            more = self._next()
+            if not more:
+                break
+            head += more
+        if len(head) > small:
+            self._head = head
             return None
-        self._take(first)
         self._end()
-        if self._frames is None:
-            return first
-        return self._frames.add(first) + self._frames.end()
+        return head
+
+    def hold(self, data: bytes, keys: Keys) -> Kept:
+        """Return what `start` returned, ready for the database."""
+        key, sealed = keys.make()
+        if key is not None:
+            frames = FrameWriter(key)
+            data = frames.add(data) + frames.end()
+        return self._kept(sealed, data, None)
+
+    def write(self, blobs: Blobs, keys: Keys) -> Kept:
+        """Keep the bytes, of which `start` has read the beginning, in a blob. Raises also what
+        `Blobs.write` raises.
+        """
+        key, sealed = keys.make()
+        written = blobs.write(_Outgoing(self._stored(key)))
+        return self._kept(sealed, None, written.id)
+
+    def _kept(self, sealed: bytes | None, data: bytes | None, blob: BlobId | None) -> Kept:
+        digests = self._digests
+        return Kept(self._size, digests.md5, digests.checksum, sealed, data, blob)
+
+    def _stored(self, key: bytes | None) -> Iterator[bytes]:
+        """Give what is to be stored: the bytes, encrypted if there is a key, and their sums."""
+        frames = None if key is None else FrameWriter(key)
+        sums = SumsWriter()
+        chunk, self._head = self._head, b""
+        while chunk:
+            stored = chunk if frames is None else frames.add(chunk)
+            sums.add(stored)
+            yield stored
+            chunk = self._next()
+        self._end()
+        if frames is not None:
+            last = frames.end()
+            sums.add(last)
+            yield last
+        yield sums.end()
+
+    def _next(self) -> bytes:
+        chunk = self._stream.read(_READ_BYTES)
+        self._size += len(chunk)
+        if self._size > limits.PUT_BYTES:
+            raise LimitExceeded(
+                f"one put, or one part, has at most {limits.PUT_BYTES} bytes: use parts"
+            )
+        self._digests.update(chunk)
+        return chunk
+
+    def _end(self) -> None:
+        expected = self._expected.size_bytes
+        if expected is not None and expected != self._size:
+            raise Incomplete(f"{expected} bytes were announced, and {self._size} came")
+        self._digests.check()
+
+
+class _Outgoing:
+    """What a driver reads, from pieces of any size."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to `size` bytes, none at the end."""
@@ -122,34 +156,3 @@ class _Incoming:
             return given
         given, self._rest = self._rest[:size], self._rest[size:]
         return given
-
-    def _give(self, first: bytes) -> Iterator[bytes]:
-        """Give what is to be stored."""
-        sums = SumsWriter()
-        chunk = first
-        while chunk:
-            self._take(chunk)
-            stored = chunk if self._frames is None else self._frames.add(chunk)
-            sums.add(stored)
-            yield stored
-            chunk = self._stream.read(_READ_BYTES)
-        self._end()
-        if self._frames is not None:
-            last = self._frames.end()
-            sums.add(last)
-            yield last
-        yield sums.end()
-
-    def _take(self, chunk: bytes) -> None:
-        self.size_bytes += len(chunk)
-        if self.size_bytes > limits.PUT_BYTES:
-            raise LimitExceeded(
-                f"one put, or one part, has at most {limits.PUT_BYTES} bytes: use parts"
-            )
-        self.digests.update(chunk)
-
-    def _end(self) -> None:
-        expected = self._expected.size_bytes
-        if expected is not None and expected != self.size_bytes:
-            raise Incomplete(f"{expected} bytes were announced, and {self.size_bytes} came")
-        self.digests.check()

@@ -82,6 +82,7 @@ def _check_reader(make: Callable[[], Blobs], blob: BlobId) -> None:
             rest = reading.read_at(10, len(_LARGE))
         except Cannot:
             assert one == copy, "it can't be read to its end"
+            assert not make().holds_open, "what is open is not held, though that is promised"
         else:
             assert rest == _LARGE[10:], "the bytes changed while they were read"
         reading.close()

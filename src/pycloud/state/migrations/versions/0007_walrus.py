@@ -62,12 +62,20 @@ def _create_objects() -> None:
         sa.ForeignKeyConstraint(["account"], ["accounts.id"], name=op.f("fk_objects_account")),
         sa.ForeignKeyConstraint(["bucket"], ["buckets.name"], name=op.f("fk_objects_bucket")),
         sa.PrimaryKeyConstraint("bucket", "key", "rank", name=op.f("pk_objects")),
+        sqlite_with_rowid=False,
     )
     op.create_index(
         op.f("ix_objects_bucket_is_shown_key"), "objects", ["bucket", "is_shown", "key"]
     )
-    op.create_index(op.f("ix_objects_blob"), "objects", ["blob"])
-    op.create_index(op.f("ix_objects_parts_id"), "objects", ["parts_id"])
+    for column in ("blob", "parts_id"):
+        is_there = sa.text(f"{column} IS NOT NULL")
+        op.create_index(
+            op.f(f"ix_objects_{column}"),
+            "objects",
+            [column],
+            sqlite_where=is_there,
+            postgresql_where=is_there,
+        )
 
 
 def _lock_columns() -> list[sa.Column[object]]:
