@@ -254,3 +254,11 @@ FORM_BYTES: Final = 20 * 1024
 
 FORM_FIELDS: Final = 200
 """Of one form: as many as fit into `FORM_BYTES` with some content."""
+
+BUCKET_KNOWN_S: Final = 1.0
+"""How long a process of the S3 adapter remembers a bucket's settings: so long another process's change
+of a policy may take to be seen.
+"""
+
+BUCKETS_KNOWN: Final = 10_000
+"""How many buckets are remembered so: some megabytes."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 
+from pycloud.drivers.serve import WsgiServer
+from pycloud.s3 import S3App
 from pycloud.s3.owners import canonical_id
-from tests.s3.conftest import STRANGER, Served, refused
+from tests.s3.conftest import STRANGER, AccountKeys, Served, refused
 
 ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
 
@@ -338,3 +342,16 @@ def test_a_policy_comes_back_as_it_was(s3: Any, bucket: str) -> None:
     assert s3.get_bucket_policy(Bucket=bucket)["Policy"] == text
     with refused("MalformedPolicy"):
         s3.put_bucket_policy(Bucket=bucket, Policy="{}")
+
+
+def test_what_another_process_changes_is_seen_soon(served: Served, s3: Any, filled: str) -> None:
+    with WsgiServer(S3App(served.store, AccountKeys()), body_bytes=0) as server:
+        other = attrs.evolve(served, port=server.port).client()
+        other.get_object(Bucket=filled, Key="a")
+        _allow(s3, filled, {"Effect": "Deny", "Action": "s3:GetObject"})
+        with refused("AccessDenied"):
+            s3.get_object(Bucket=filled, Key="a")
+        deadline = time.monotonic() + 10
+        with refused("AccessDenied"):
+            while time.monotonic() < deadline:
+                other.get_object(Bucket=filled, Key="a")

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
+from secrets import token_hex
 from typing import Any, Final
-from uuid import uuid4
 
 import attrs
 
@@ -26,6 +26,7 @@ from pycloud.s3.body import read_document
 from pycloud.s3.call import Call, Reply
 from pycloud.s3.codes import error_of, status_of
 from pycloud.s3.documents import error_document
+from pycloud.s3.known import KnownBuckets
 from pycloud.s3.permissions import permission_of
 from pycloud.s3.request import S3Request, read_head
 from pycloud.s3.signing import caller_of
@@ -71,6 +72,7 @@ class S3App:
         self.region = region
         self.domains = tuple(domain.lower().strip(".") for domain in domains)
         self._keys = keys
+        self._known = KnownBuckets(buckets)
         self._clock = clock or SystemClock()
         routes()  # so that the first request does not wait for it
 
@@ -79,7 +81,7 @@ class S3App:
     ) -> Iterable[bytes]:
         """Answer one request."""
         began = time.perf_counter()
-        request = _Request(self.buckets, self._keys, self.region, self._clock.now())
+        request = _Request(self.buckets, self._known, self._keys, self.region, self._clock.now())
         answer = request.answer(environ, self.domains)
         headers = [
             ("x-amz-request-id", request.id),
@@ -108,12 +110,15 @@ class _Answer:
 class _Request:
     """One request on its way to an answer; remembers how far it came, for the log."""
 
-    def __init__(self, buckets: BucketStore, keys: Keys, region: str, now: datetime) -> None:
-        self.id = uuid4().hex[:16].upper()
+    def __init__(
+        self, buckets: BucketStore, known: KnownBuckets, keys: Keys, region: str, now: datetime
+    ) -> None:
+        self.id = token_hex(8).upper()
         self.action = ""
         self.who = "anonymous"
         self.outcome = "ok"
         self._buckets = buckets
+        self._known = known
         self._keys = keys
         self._region = region
         self._now = now
@@ -157,7 +162,11 @@ class _Request:
         self._check(call, given)
         if not action.streams and request.method in ("PUT", "POST"):
             self._read_body(call, given)
-        return self._written(action, self._handled(call, given))
+        try:
+            return self._written(action, self._handled(call, given))
+        finally:
+            if request.level == "bucket" and request.method in ("PUT", "DELETE"):
+                self._known.forget(request.bucket)
 
     def _post(self, request: S3Request) -> _Answer:
         self.action = "PostObject"
@@ -169,8 +178,17 @@ class _Request:
     def _call(self, action: RestAction, asker: Asker) -> Call:
         name = asker.request.bucket
         if name and action.name not in _WITHOUT_BUCKET:
-            self._gate = Gate(self._buckets, self._buckets.get_bucket(name), asker)
-        return Call(self._buckets, self._region, asker.request, action, asker, self.id, self._gate)
+            self._gate = Gate(self._buckets, self._known.get(name), asker)
+        return Call(
+            self._buckets,
+            self._known,
+            self._region,
+            asker.request,
+            action,
+            asker,
+            self.id,
+            self._gate,
+        )
 
     def _handled(self, call: Call, given: dict[str, Any]) -> Any:
         try:

@@ -19,6 +19,7 @@ from pycloud.ids import AccountId
 from pycloud.s3.access import Asker, Gate
 from pycloud.s3.body import open_body
 from pycloud.s3.documents import NAMESPACE
+from pycloud.s3.known import KnownBuckets
 from pycloud.s3.request import S3Request
 from pycloud.storage.buckets import BucketStore
 from pycloud.storage.reading import FileSpan, ObjectStream
@@ -44,6 +45,7 @@ class Call:
     """One request, authenticated; of a bucket that is there, if it is about one."""
 
     buckets: BucketStore
+    known: KnownBuckets
     region: str
     request: S3Request
     action: RestAction
@@ -111,7 +113,7 @@ class Call:
         """Return who may do what in another bucket. Raises `NotFound`."""
         if bucket == self.name:
             return self.access
-        return Gate(self.buckets, self.buckets.get_bucket(bucket), self.asker)
+        return Gate(self.buckets, self.known.get(bucket), self.asker)
 
     def set_setting(self, kind: str, document: str | None) -> None:
         """Keep a document of the bucket's, or forget it."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import attrs
-
 from pycloud.aws.errors import AWSError
 from pycloud.aws.rest_writer import header_safe
 from pycloud.errors import NotFound, WrongKey
@@ -63,7 +61,7 @@ def get_object(call: Call, given: dict[str, Any]) -> Reply:
     finally:
         if body is None:
             stream.close()
-    return attrs.evolve(reply, bytes=body)
+    return Reply(reply.members, reply.status, body, reply.headers)
 
 
 @actions.action("HeadObject", *_TAKEN)
