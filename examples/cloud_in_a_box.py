@@ -63,6 +63,10 @@ class Box:
     cloud: pycloud.CloudController
     node: pycloud.NodeController
     simulated: bool
+    ec2_url: str | None = None
+    """Where the EC2 API answers, if it is served."""
+    s3_url: str | None = None
+    """And the object store."""
 
 
 @attrs.frozen
@@ -84,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _run_once(box)
             else:
                 _show(box, _launch(box, fresh=False))
+                _show_access(box)
                 _stay()
     except KeyboardInterrupt:
         screen.print("\nStopped. Instances go on running; start again to look after them.")
@@ -153,32 +158,32 @@ def _open(options: argparse.Namespace) -> Iterator[Box]:
             box = _simulated(home, options.simulated)
         with _step("opening the cloud"):
             stack.enter_context(box.cloud)
-        _serve_s3(stack, box, options.listen, options.s3_port)
-        _serve_ec2(stack, box, options.listen, options.ec2_port)
-        yield box
+        ec2_url = _serve_ec2(stack, box.cloud, options.listen, options.ec2_port)
+        s3_url = _serve_s3(stack, box, options.listen, options.s3_port)
+        yield attrs.evolve(box, ec2_url=ec2_url, s3_url=s3_url)
 
 
-def _serve_ec2(stack: ExitStack, box: Box, address: str, port: int) -> None:
-    """Serve the EC2 API, and say how the AWS command line finds it."""
-    identity = box.cloud.identity
-    assert identity is not None
+def _serve_ec2(
+    stack: ExitStack, cloud: pycloud.CloudController, address: str, port: int
+) -> str | None:
+    """Serve the EC2 API as long as the stack stands, and return where it answers; None if it is not
+    served.
+    """
+    assert cloud.identity is not None
     try:
-        server = stack.enter_context(WsgiServer(EC2App(box.cloud), address, port, threads=16))
+        server = stack.enter_context(WsgiServer(EC2App(cloud), address, port, threads=16))
     except pycloud.Cannot as taken:
         screen.print(f"{taken}; the EC2 API is not served (choose another --ec2-port)")
-        return
+        return None
     host = "127.0.0.1" if address == "0.0.0.0" else address
     url = f"http://{host}:{server.port}/"
-    identity.set_endpoint("ec2", url)
-    key_id, secret = identity.usable_key(identity.users.get("admin"))
-    screen.print("the AWS command line finds it after:")
-    screen.print(f"  export AWS_ENDPOINT_URL={url} AWS_DEFAULT_REGION={box.cloud.region}")
-    screen.print(f"  export AWS_ACCESS_KEY_ID={key_id} AWS_SECRET_ACCESS_KEY={secret}")
+    cloud.identity.set_endpoint("ec2", url)
+    return url
 
 
-def _serve_s3(stack: ExitStack, box: Box, address: str, port: int) -> None:
-    """Serve the object store, to guests too (at their gateway's address), and say how tools find
-    it.
+def _serve_s3(stack: ExitStack, box: Box, address: str, port: int) -> str | None:
+    """Serve the object store, to guests too (at their gateway's address), and return where it
+    answers; None if it is not served.
     """
     cloud = box.cloud
     assert cloud.identity is not None
@@ -192,12 +197,11 @@ def _serve_s3(stack: ExitStack, box: Box, address: str, port: int) -> None:
             )
     except pycloud.Cannot as taken:
         screen.print(f"{taken}; the object store is not served (choose another --s3-port)")
-        return
+        return None
     host = "127.0.0.1" if address == "0.0.0.0" else address
     url = f"http://{host}:{server.port}/"
     cloud.identity.set_endpoint("s3", url)
-    screen.print("S3 tools find the object store after, with the keys below:")
-    screen.print(f"  export AWS_ENDPOINT_URL_S3={url}")
+    return url
 
 
 def _real(home: Path, *, outbound: bool, s3_port: int) -> Box:
@@ -240,12 +244,13 @@ def _assemble(
     state = pycloud.SQLiteState(home / "cloud.db")
     seal = pycloud.Seal.from_file(home / "seal.key")
     buckets = pycloud.BucketStore(state, FileBlobs(home / "blobs"), seal=seal)
+    identity = pycloud.Identity(state, seal)
     cloud = pycloud.CloudController(
         state,
         scheduler=pycloud.ClusterScheduler(state, nodes),
         addresses=pycloud.IPPool(state, network),
-        images=pycloud.ImageRegistry(state, buckets),
-        identity=pycloud.Identity(state, seal),
+        images=pycloud.ImageRegistry(state, buckets, certificates=identity.certificates),
+        identity=identity,
         # What leads to an elastic address is not led anywhere yet: only simulated guests have them.
         elastic=pycloud.ElasticAddresses(state, pycloud.IPPool(state, PUBLIC, name="public"))
         if simulated
@@ -474,6 +479,21 @@ def _show(box: Box, launched: Launched) -> None:
             f"{host.accelerator} on {host.cpus} cores, {host.memory_mib} MiB; log in with:"
         )
         screen.print(f"  {' '.join(_ssh(box, instance))}")
+
+
+def _show_access(box: Box) -> None:
+    """Say how the AWS command line finds the cloud and is let in."""
+    identity = box.cloud.identity
+    if box.ec2_url is None or identity is None:
+        return
+    key, secret = identity.usable_key(identity.users.get("admin"))
+    screen.print("the AWS command line, boto3 and others find it after:")
+    screen.print(f"  export AWS_ENDPOINT_URL={box.ec2_url} AWS_DEFAULT_REGION={box.cloud.region}")
+    screen.print(f"  export AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret}")
+    if box.s3_url is not None:
+        screen.print(f"  export AWS_ENDPOINT_URL_S3={box.s3_url}")
+    screen.print("the same for older tools too, as an archive to unzip and source:")
+    screen.print(f"  {sys.executable} -m pycloud credentials admin.zip --home {box.home}")
 
 
 def _seconds(value: float | None) -> str:

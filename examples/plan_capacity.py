@@ -3,9 +3,9 @@ policies, and plot the answer.
 
     python -m examples.plan_capacity plan.png        (needs matplotlib: pip install 'pycloud[plan]')
 
-Each hour some machines are started and some are no longer needed; in the middle of the day, hosts
-die with all that is on them, and what was lost is started again where there is room. Nothing is
-real here but the decisions: they are those of a real cloud.
+Each hour one machine in twenty is no longer needed, and as many others are; in the middle of the
+day, hosts die with all that is on them, and what was lost is started again where there is room.
+Nothing is real here but the decisions: they are those of a real cloud.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pycloud import (
     CloudController,
     InstanceState,
     InstanceType,
+    NodeState,
     NoRoom,
     Policy,
     PowerSave,
@@ -44,9 +45,11 @@ class Course:
     policy: str
     hosts: list[str]
     use: list[list[float]] = attrs.field(factory=list)
-    """Per hour and host, the share of memory that was claimed."""
+    """Per hour and host, the share of memory that was claimed; -1 once it is dead."""
     asleep: list[int] = attrs.field(factory=list)
     """Per hour, how many hosts had nothing to do."""
+    died_at: int = 0
+    """The hour in which hosts died."""
     lost: int = 0
     replaced: int = 0
     refusal: str | None = None
@@ -79,9 +82,10 @@ def simulate(policy: Policy, machines: int, hosts: int, die: int, hours: int, se
         for kind in KINDS:
             world.cloud.types.put(kind)
         course = Course(type(policy).__name__, list(world.hosts))
-        launch(world, course, machines * 3 // 4)
+        course.died_at = hours // 2
+        launch(world, course, machines)
         for hour in range(hours):
-            if hour == hours // 2:
+            if hour == course.died_at:
                 lose_and_replace(world, course, die)
             come_and_go(world, course, machines // 20)
             world.settle()
@@ -106,12 +110,13 @@ def launch(world: SimWorld, course: Course, count: int) -> int:
 
 
 def come_and_go(world: SimWorld, course: Course, count: int) -> None:
-    """Start some machines, and end about as many that run."""
-    launch(world, course, count)
+    """End some machines, and start about as many others."""
     running = [
         one.id for one in world.cloud.describe_instances() if one.state is InstanceState.RUNNING
     ]
     world.cloud.terminate_instances(world.random.sample(running, min(count, len(running))))
+    world.settle()
+    launch(world, course, count)
 
 
 def lose_and_replace(world: SimWorld, course: Course, die: int) -> None:
@@ -139,35 +144,55 @@ def note(cloud: CloudController, course: Course) -> None:
     shares = []
     for name in course.hosts:
         room = rooms.get(name)  # type: ignore[call-overload]
-        shares.append(room.used_memory_mib / room.memory_mib if room else 0.0)
+        dead = room is None or room.state is NodeState.GONE
+        shares.append(-1.0 if dead else room.used_memory_mib / room.memory_mib)
     course.use.append(shares)
     course.asleep.append(len(cloud.scheduler.idle()))
 
 
 def summary(course: Course) -> str:
     """Say in a sentence how it went."""
-    text = (
-        f"{course.policy}: {course.lost} machines were lost and {course.replaced} of them started "
-        f"again; up to {max(course.asleep)} hosts could sleep"
-    )
+    text = _fate(course)
     return f"{text}. First refusal: {course.refusal}" if course.refusal else text
 
 
+def _fate(course: Course) -> str:
+    return (
+        f"{course.policy}: {course.lost} machines were lost and {course.replaced} of them started "
+        f"again; up to {max(course.asleep)} hosts could sleep"
+    )
+
+
 def plot(courses: Sequence[Course], picture: Path) -> None:
-    """Draw for each policy how full each host was over time."""
+    """Draw for each policy how full each host was over time, and how many could sleep."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4 * len(courses)), layout="constrained")
-    panels = figure.subplots(len(courses), 1, squeeze=False)[:, 0]
-    for panel, course in zip(panels, courses, strict=True):
-        columns = list(zip(*course.use, strict=True))
-        shown = panel.imshow(columns, aspect="auto", vmin=0, vmax=1, cmap="viridis")
-        panel.set(title=course.policy, xlabel="hour", ylabel="host")
-        beside = panel.twinx()
-        beside.plot(course.asleep, color="white", linewidth=2)
-        beside.set(ylabel="hosts that could sleep (white)", ylim=(0, len(course.hosts)))
-        figure.colorbar(shown, ax=panel, label="share of memory claimed", pad=0.1)
+    figure = Figure(figsize=(12, 5 * len(courses)), layout="constrained")
+    panels = figure.subplots(2 * len(courses), 1, height_ratios=[3, 1] * len(courses))
+    for number, course in enumerate(courses):
+        _plot_use(figure, panels[2 * number], course)
+        _plot_asleep(panels[2 * number + 1], course)
     figure.savefig(picture)
+
+
+def _plot_use(figure: Any, panel: Any, course: Course) -> None:
+    """Draw a row for each host; what is grey is dead."""
+    from matplotlib import colormaps
+
+    colours = colormaps["viridis"].with_extremes(under="lightgrey")
+    rows = [*zip(*course.use, strict=True)]
+    edges = (-0.5, len(course.use) - 0.5, len(rows) + 0.5, 0.5)
+    shown = panel.imshow(rows, aspect="auto", vmin=0, vmax=1, cmap=colours, extent=edges)
+    panel.axvline(course.died_at - 0.5, color="red")
+    panel.set(title=_fate(course), ylabel="host (grey: dead)")
+    figure.colorbar(shown, ax=panel, label="share of memory claimed")
+
+
+def _plot_asleep(panel: Any, course: Course) -> None:
+    panel.bar(range(len(course.asleep)), course.asleep)
+    panel.axvline(course.died_at - 0.5, color="red")
+    panel.set(xlabel="hour", ylabel="could sleep", xlim=(-0.5, len(course.asleep) - 0.5))
+    panel.set_ylim(0, max(*course.asleep, 4))
 
 
 if __name__ == "__main__":

@@ -57,16 +57,17 @@ def new_database(request: pytest.FixtureRequest) -> NewDatabase:
     if request.param == "sqlite":
         return lambda: None
     server: str = request.getfixturevalue("postgres_server")
+    return lambda: new_postgres_database(server)
 
-    def make() -> str:
-        import psycopg
 
-        name = f"test_{uuid4().hex}"
-        with psycopg.connect(server.format("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        return server.format(name)
+def new_postgres_database(server: str) -> str:
+    """Make a new, empty database on the server and return its URL."""
+    import psycopg
 
-    return make
+    name = f"test_{uuid4().hex}"
+    with psycopg.connect(server.format("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return server.format(name)
 
 
 @pytest.fixture

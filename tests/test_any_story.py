@@ -104,6 +104,10 @@ class Story(RuleBasedStateMachine):
     def reboot(self, which: int) -> None:
         self._ask(which, lambda id_: self.world.cloud.reboot_instances([id_]))
 
+    @rule(which=instance_numbers, kind=st.sampled_from(["m1.small", "m1.large"]))
+    def resize(self, which: int, kind: str) -> None:
+        self._ask(which, lambda id_: self.world.cloud.modify_instance(id_, type=kind))
+
     @rule(which=instance_numbers)
     def terminate(self, which: int) -> None:
         def ask(id_: InstanceId) -> None:

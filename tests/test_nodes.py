@@ -146,10 +146,60 @@ def test_instances_of_a_silent_node_are_shown_as_such_and_not_started_elsewhere(
     assert world.hosts["node1"].domains == {}
     explained = world.cloud.explain()
     assert {one.reason for one in explained.objections} == {"silent"}
+    assert world.cloud.explain(placement=Placement(node="node2")).remedies == (
+        "without node='node2' (on node1)",
+        "if node2 answered",
+    )
     world.hosts["node2"].answers = True
     world.cloud.tick()
     assert _state(world, "node2") is NodeState.ENABLED
     assert world.cloud.describe_instances([instance.id])[0].state is InstanceState.RUNNING
+
+
+def test_a_silent_node_is_silent_for_the_next_process_too(world: SimWorld) -> None:
+    """The next one has not waited for it yet, but nothing has been heard of it either."""
+    instance = _run(world, "node2")
+    world.hosts["node2"].answers = False
+    _pass_time(world, limits.NODE_SILENT_S)
+    world.restart()
+    assert _state(world, "node2") is NodeState.SILENT
+    assert world.cloud.describe_instances([instance.id])[0].state is InstanceState.SILENT
+    with world.another_process() as other:
+        assert other.describe_instances([instance.id])[0].state is InstanceState.SILENT
+    world.cloud.tick()
+    assert _state(world, "node2") is NodeState.SILENT
+    world.hosts["node2"].answers = True
+    world.restart()
+    assert world.cloud.describe_instances([instance.id])[0].state is InstanceState.RUNNING
+
+
+def test_what_is_shown_as_silent_says_why(world: SimWorld) -> None:
+    silent, resting = _run(world, "node1"), _run(world, "node2")
+    world.hosts["node1"].answers = False
+    world.cloud.scheduler.maintain("node2")
+    _pass_time(world, limits.NODE_SILENT_S)
+    shown = world.cloud.describe_instances([silent.id, resting.id])
+    assert [one.state for one in shown] == [InstanceState.SILENT] * 2
+    assert [one.reason for one in shown] == [
+        "its node node1 is silent",
+        "its node node2 is in maintenance",
+    ]
+
+
+def test_a_host_that_has_lost_its_disks_keeps_no_cloud_from_opening(world: SimWorld) -> None:
+    instance = _run(world, "node2")
+    world.hosts["node2"].disk_gib = 0
+    world.restart()
+    explained = world.cloud.explain(placement=Placement(node="node2"))
+    assert "it offers nothing" in str(explained)
+    assert world.cloud.describe_instances([instance.id])[0].state is InstanceState.RUNNING
+    assert {one.node for one in world.cloud.run_instances(world.images.machine.id, count=9)} == {
+        "node1"
+    }
+    world.hosts["node2"].disk_gib = 1000
+    world.settle()
+    world.check_at_rest()
+    assert world.cloud.explain(placement=Placement(node="node2")).fits
 
 
 def test_a_silent_node_can_be_given_up_with_all_that_is_on_it(world: SimWorld) -> None:
@@ -167,6 +217,34 @@ def test_a_silent_node_can_be_given_up_with_all_that_is_on_it(world: SimWorld) -
         assert one.address is None
     world.settle()
     world.check_at_rest()
+
+
+def test_room_that_was_claimed_without_a_launch_is_lost_with_its_node(world: SimWorld) -> None:
+    kind = world.cloud.types.get("m1.small")
+    world.cloud.scheduler.place(kind, "reserve", Placement(node="node2"))
+    with pytest.raises(InUse, match="reserve"):
+        world.cloud.leave("node2")
+    with pytest.raises(WrongState, match="'node2' answers"):
+        world.cloud.leave("node2", lost=True)
+    world.hosts.pop("node2").answers = False
+    _pass_time(world, limits.NODE_SILENT_S)
+    world.cloud.leave("node2", lost=True)
+    assert [room.name for room in world.cloud.describe_nodes()] == ["node1"]
+    world.check_at_rest()
+
+
+def test_a_node_may_leave_in_the_middle_of_a_turn(world: SimWorld) -> None:
+    def leave(_: str) -> None:
+        world.hosts["node1"].boundary = world.boundary
+        world.cloud.leave("node2")
+
+    world.cloud.run_instances(world.images.machine.id, placement=Placement(node="node1"))
+    world.hosts["node1"].boundary = leave
+    assert world.cloud.tick()
+    del world.hosts["node2"]
+    world.settle()
+    world.check_at_rest()
+    assert [room.name for room in world.cloud.describe_nodes()] == ["node1"]
 
 
 def test_a_node_that_the_leading_process_has_not_is_silent(world: SimWorld) -> None:

@@ -4,8 +4,6 @@ transaction for each verb.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -22,6 +20,7 @@ from pycloud.compute.explanation import Explanation
 from pycloud.compute.images import ImageRegistry
 from pycloud.compute.instances import InstanceStore, Verb
 from pycloud.compute.keypairs import KeyPairStore
+from pycloud.compute.launch import Launch, check_options
 from pycloud.compute.launch_templates import LaunchTemplates
 from pycloud.compute.node import NodeController
 from pycloud.compute.placement import Placement
@@ -34,11 +33,12 @@ from pycloud.compute.records import (
     Instance,
     InstanceState,
     NodeRoom,
+    NodeState,
     ShutdownBehaviour,
 )
 from pycloud.compute.scheduler import Capacity, ClusterScheduler
 from pycloud.compute.types import InstanceType, InstanceTypes
-from pycloud.errors import DriverError, Duplicate, InvalidValue, Protected, WrongState
+from pycloud.errors import DriverError, InvalidValue, Protected, WrongState
 from pycloud.identity.accounts import get_account
 from pycloud.identity.identity import Identity
 from pycloud.ids import (
@@ -56,7 +56,7 @@ from pycloud.metadata import InstanceMetadata
 from pycloud.network.addresses import IPPool
 from pycloud.network.elastic import ElasticAddresses
 from pycloud.network.groups import SecurityGroups
-from pycloud.network.records import mac_of
+from pycloud.network.records import interface_of, mac_of
 from pycloud.network.vpcs import VPCStore
 from pycloud.state.database import Database
 from pycloud.state.transaction import Transaction
@@ -64,6 +64,7 @@ from pycloud.storage.buckets import BucketStore
 from pycloud.tags import TagStore
 
 _GIB = 1024**3
+_GOING = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
 _TOKEN_CHARS = 64
 
 
@@ -217,6 +218,8 @@ class CloudController:
         shutdown_behaviour: ShutdownBehaviour = "stop",
         monitored: bool = False,
         tags: Mapping[str, str] | None = None,
+        system_tags: Mapping[str, str] | None = None,
+        interface_tags: Mapping[str, str] | None = None,
         client_token: str | None = None,
         account: AccountId = ADMIN_ACCOUNT,
     ) -> list[Instance]:
@@ -225,12 +228,13 @@ class CloudController:
 
         They come back `pending`, in the security groups `groups` (ids; by default the account's
         default group). `protected` ones can't be terminated; `shutdown_behaviour` is what becomes
-        of one whose guest switches itself off. The same `client_token` again gives the same instances ("Ensuring
+        of one whose guest switches itself off. `system_tags` (`aws:…`) say where it comes from; its
+        users can't change them. The same `client_token` again gives the same instances ("Ensuring
         idempotency in Amazon EC2 API requests"). Raises `InvalidValue`, `NotFound`, `NoRoom`,
         `NoAddress`, and `Duplicate` if the token was used for another launch; then nothing was
         launched.
         """
-        launch = _Launch(
+        launch = Launch(
             image=image,
             type=type,
             count=count,
@@ -246,6 +250,8 @@ class CloudController:
             shutdown_behaviour=shutdown_behaviour,
             monitored=monitored,
             tags=tags or {},
+            system_tags=system_tags or {},
+            interface_tags=interface_tags or {},
             account=account,
         )
         if client_token is not None and not 1 <= len(client_token) <= _TOKEN_CHARS:
@@ -316,10 +322,10 @@ class CloudController:
             "http_endpoint": http_endpoint,
         }
         changes = {name: value for name, value in given.items() if value is not None}
-        _check_options(changes)
+        check_options(changes)
         with self._chosen([id], account) as (tx, found):
             [instance] = found
-            if instance.state in (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED):
+            if instance.state in _GOING:
                 raise WrongState(f"cannot change {id}: it is {instance.state}")
             if type is not None or user_data is not None:
                 if instance.state is not InstanceState.STOPPED:
@@ -369,7 +375,7 @@ class CloudController:
         """
         with self._chosen(ids, account) as (tx, found):
             for one in found:
-                if one.is_protected:
+                if one.is_protected and one.state not in _GOING:
                     raise Protected(f"{one.id} is protected from termination: take that back first")
             return [self.instances.want(tx, one, Verb.TERMINATE) for one in found]
 
@@ -425,11 +431,13 @@ class CloudController:
         self.scheduler.nodes.pop(NodeName(name), None)
         self._unwatch(name)
 
-    def capacity(self, *, zone: str | None = None) -> dict[str, Capacity]:
+    def capacity(
+        self, *, zone: str | None = None, account: AccountId | None = None
+    ) -> dict[str, Capacity]:
         """Return how many instances of each type alone fit now, and would fit on empty nodes; in
-        all zones, or in one. Raises `NotFound`.
+        all zones, or in one; on all nodes, or on those that `account` may use. Raises `NotFound`.
         """
-        return self.scheduler.capacity(self.types.list(), zone=zone)
+        return self.scheduler.capacity(self.types.list(), zone=zone, account=account)
 
     def explain(
         self,
@@ -440,7 +448,7 @@ class CloudController:
         account: AccountId = ADMIN_ACCOUNT,
     ) -> Explanation:
         """Say what speaks for and against launching `count` instances of a type, without doing
-        it. Raises `NotFound`.
+        it. Raises `NotFound`, `InvalidValue`.
         """
         kind = self.types.get(type)
         return self.scheduler.explain(kind, placement or Placement(), count=count, account=account)
@@ -449,9 +457,25 @@ class CloudController:
         """Return the archive with which old and new tools find the cloud and are let in. Raises
         `NotFound`, and `InvalidValue` for a cloud that was assembled without `identity`.
         """
-        if self.identity is None:
-            raise InvalidValue("the cloud knows no users: assemble it with identity=")
-        return self.identity.credentials_zip(user, account=account, region=self.region)
+        return self._users().credentials_zip(user, account=account, region=self.region)
+
+    def delete_account(self, account: AccountId, *, recursive: bool = False) -> None:
+        """Delete an account that has nothing any more but what each has by itself: the user
+        `admin`, the VPC and the default group. With `recursive`, all its users go too, with their
+        keys and certificates.
+
+        Raises `NotFound`, `InUse` naming what it still has, and `InvalidValue` for the
+        administrator's, and for a cloud that was assembled without `identity`.
+        """
+        identity = self._users()
+        with self.state.transaction() as tx:
+            identity.accounts.claim(tx, account)
+            if recursive:
+                for user in identity.users.list(account=account):
+                    identity.forget(user)
+            self.groups.forget(tx, account)
+            self.tags.forget_account(tx, account)
+            identity.accounts.delete(account)
 
     def metadata(self, address: IPv4Address) -> InstanceMetadata | None:
         """Return what the metadata service tells the guest at `address`; None if there is none."""
@@ -464,6 +488,11 @@ class CloudController:
         return self._metadata_of(instance, image, [group.name for group in groups])
 
     # Behind the verbs
+
+    def _users(self) -> Identity:
+        if self.identity is None:
+            raise InvalidValue("the cloud knows no users: assemble it with identity=")
+        return self.identity
 
     def _watch(self, node: NodeController) -> None:
         self._watches[node.name] = node.watch(partial(self._loop.nudge, node.name))
@@ -479,25 +508,31 @@ class CloudController:
 
     def _give_up(self, tx: Transaction, name: NodeName) -> None:
         """Terminate what is on a node that is lost."""
-        ids = [InstanceId(holder) for holder in self.scheduler.holders(tx, name)]
-        found = self.instances.find(tx, sorted(ids))
-        if ids and name not in self.scheduler.unheard(tx):
+        holders = self.scheduler.holders(tx, name)
+        here = {one.id for one in self.instances.list(tx, nodes=[name])}
+        found = self.instances.find(tx, sorted(here.intersection(holders)))
+        if holders and name not in self.scheduler.unheard(tx):
             raise WrongState(f"node {name!r} answers: it is not lost. Drain it instead")
+        for holder in holders:
+            if holder not in here:
+                self.scheduler.give_back(tx, holder)  # it was placed without being launched
         for instance in found:
             self._let_go(tx, instance.id)
             self.instances.give_up(tx, instance, f"its node {name} was lost")
 
-    def _launch_once(self, launch: _Launch, client_token: str | None) -> list[Instance]:
+    def _launch_once(self, launch: Launch, client_token: str | None) -> list[Instance]:
         """Launch, unless that was done with this token before."""
         with self.state.transaction() as tx:
             get_account(tx, launch.account)
             if client_token is not None:
                 former = self.instances.by_token(tx, launch.account, client_token)
                 if former is not None:
-                    return _same_launch(launch, client_token, *former)
+                    digest, launched = former
+                    launch.check_same(digest, client_token)
+                    return list(launched)
             return self._launch(tx, launch, client_token)
 
-    def _launch(self, tx: Transaction, launch: _Launch, client_token: str | None) -> list[Instance]:
+    def _launch(self, tx: Transaction, launch: Launch, client_token: str | None) -> list[Instance]:
         """Decide everything that a launch needs, or nothing: rollback is the whole undo."""
         image, kind = self._checked(tx, launch)
         key = (
@@ -551,6 +586,9 @@ class CloudController:
         made = [instance.id for instance in launched]
         self.groups.attach(tx, made, launch.groups, account=launch.account)
         self.tags.put(tx, made, launch.tags, account=launch.account)
+        self.tags.put(tx, made, launch.system_tags, account=launch.account, system=True)
+        interfaces = [interface_of(id_) for id_ in made]
+        self.tags.put(tx, interfaces, launch.interface_tags, account=launch.account)
         tx.nudge()
         return launched
 
@@ -565,10 +603,11 @@ class CloudController:
         self.scheduler.give_back(tx, id_)
         self.addresses.give_back(tx, id_)
         self.groups.detach(tx, id_)
+        self.tags.forget(tx, [interface_of(id_)])
         if self.elastic is not None:
             self.elastic.forget(tx, id_)
 
-    def _checked(self, tx: Transaction, launch: _Launch) -> tuple[Image, InstanceType]:
+    def _checked(self, tx: Transaction, launch: Launch) -> tuple[Image, InstanceType]:
         image = self.images.find(tx, launch.image, account=launch.account, kind=ImageKind.MACHINE)
         kind = self.types.find(tx, launch.type)
         if image.virtual_size_bytes > kind.disk_gib * _GIB:
@@ -624,88 +663,14 @@ class CloudController:
         )
 
 
-@attrs.frozen
-class _Launch:
-    """What was asked for, checked as far as that needs no state."""
-
-    image: ImageId
-    type: str
-    count: int = attrs.field()
-    min_count: int
-    key: str | None
-    user_data: bytes | None = attrs.field(repr=False)
-    placement: Placement
-    http_tokens: HttpTokens
-    http_hop_limit: int
-    http_endpoint: HttpEndpoint
-    groups: tuple[SecurityGroupId, ...] | None
-    protected: bool
-    shutdown_behaviour: ShutdownBehaviour
-    monitored: bool
-    tags: Mapping[str, str]
-    account: AccountId
-
-    def __attrs_post_init__(self) -> None:
-        if not 1 <= self.count <= limits.INSTANCES_PER_CALL:
-            raise InvalidValue(
-                f"a launch has 1 to {limits.INSTANCES_PER_CALL} instances, not {self.count}"
-            )
-        if not 1 <= self.min_count <= self.count:
-            raise InvalidValue(
-                f"the least number of instances is 1 to {self.count}, the most that is asked for; not {self.min_count}"
-            )
-        _check_options(attrs.asdict(self, recurse=False))
-
-    def digest(self) -> str:
-        """Return what is the same for the same request."""
-        values = attrs.asdict(self)
-        values["user_data"] = None if self.user_data is None else self.user_data.hex()
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def _check_options(options: Mapping[str, Any]) -> None:
-    """Raise `InvalidValue` for what can't be right of an instance's options, as far as they are
-    given.
-    """
-    user_data = options.get("user_data")
-    if user_data is not None:
-        if not isinstance(user_data, bytes):
-            raise InvalidValue("user data is bytes: encode text first, as in '#!/bin/sh'.encode()")
-        if len(user_data) > limits.USER_DATA_BYTES:
-            raise InvalidValue(
-                f"user data has at most {limits.USER_DATA_BYTES} bytes, not {len(user_data)}"
-            )
-    for name, allowed in _CHOICES.items():
-        if options.get(name, allowed[0]) not in allowed:
-            raise InvalidValue(
-                f"{name} is {' or '.join(map(repr, allowed))}, not {options[name]!r}"
-            )
-    hops = options.get("http_hop_limit", 1)
-    if not 1 <= hops <= limits.METADATA_HOP_LIMIT_MAX:
-        raise InvalidValue(f"the hop limit is 1 to {limits.METADATA_HOP_LIMIT_MAX}, not {hops}")
-
-
-_CHOICES = {
-    "http_tokens": ("optional", "required"),
-    "http_endpoint": ("enabled", "disabled"),
-    "shutdown_behaviour": ("stop", "terminate"),
-}
-
-
-def _same_launch(
-    launch: _Launch, client_token: str, request: str, instances: Sequence[Instance]
-) -> list[Instance]:
-    if request != launch.digest():
-        raise Duplicate(
-            f"client token {client_token!r} was used for another launch; a new request needs a new token"
-        )
-    return list(instances)
-
-
-def _as_heard(instance: Instance, unheard: frozenset[NodeName]) -> Instance:
-    if instance.state is InstanceState.RUNNING and instance.node in unheard:
-        return attrs.evolve(instance, state=InstanceState.SILENT)
-    return instance
+def _as_heard(instance: Instance, unheard: Mapping[NodeName, NodeState]) -> Instance:
+    why = unheard.get(instance.node)
+    if instance.state is not InstanceState.RUNNING or why is None:
+        return instance
+    what = "in maintenance" if why is NodeState.MAINTENANCE else str(why)
+    return attrs.evolve(
+        instance, state=InstanceState.SILENT, reason=f"its node {instance.node} is {what}"
+    )
 
 
 def _size(instance: Instance) -> InstanceType:

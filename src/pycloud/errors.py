@@ -3,6 +3,7 @@
     PyCloudError
     ├── Refused                  nothing happened; raised at once, to the caller
     │   ├── InvalidValue         a value that can never be right (also a ValueError)
+    │   │   └── InvalidBundle    (in `pycloud.compute`) an image's bundle is broken, or another cloud's
     │   ├── NotFound             no such thing, or not visible to the account (also a LookupError)
     │   ├── NotOwner             visible, but another account's to change
     │   ├── Duplicate            the name or address is taken

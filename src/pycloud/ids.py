@@ -22,6 +22,8 @@ AccessKeyId = NewType("AccessKeyId", str)
 CertificateId = NewType("CertificateId", str)
 VpcId = NewType("VpcId", str)
 SubnetId = NewType("SubnetId", str)
+InterfaceId = NewType("InterfaceId", str)
+"""Of an instance's network interface."""
 SecurityGroupId = NewType("SecurityGroupId", str)
 RuleId = NewType("RuleId", str)
 """Of a security group's rule."""

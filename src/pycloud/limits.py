@@ -47,6 +47,17 @@ IMAGE_GRANTEES: Final = 500
 KERNEL_BYTES: Final = 512 * 1024**2
 """Largest kernel or ramdisk: QEMU loads them into the guest's memory."""
 
+MANIFEST_BYTES: Final = 4 * 1024**2
+"""Of a bundle's manifest: `BUNDLE_PARTS` of 250 bytes fit in, and it is read as a whole."""
+
+BUNDLE_PARTS: Final = 10_000
+"""Parts of a bundled image: the largest image in parts of 10 MB, which bundlers make, has 6 900."""
+
+BUNDLE_HEAD_BYTES: Final = 4 * 1024**2
+"""What stands before and after the image in its archive: names, and where the holes of 170 000
+extents are. It is held in memory.
+"""
+
 CONSOLE_BYTES: Final = 64 * 1024
 """Kept of a guest's console: AWS gives the last 64 KB ("GetConsoleOutput")."""
 
@@ -86,6 +97,9 @@ NODE_SILENT_S: Final = 30
 sooner.
 """
 
+OVERCOMMIT_MAX: Final = 1000
+"""Of cores or memory: what is larger is a mistake, such as percents or an infinity."""
+
 NODE_LABELS: Final = 50
 """Labels of a node: as many as AWS allows tags."""
 
@@ -116,6 +130,12 @@ TAGGED_AT_ONCE: Final = 1000
 QUERY_PARAMETERS: Final = 10_000
 """Of one request: 1 000 ids, 50 tags and 200 filters of 200 values fit; more is no request of a tool."""
 
+QUERY_NAME_CHARS: Final = 128
+"""Of each part of a parameter's name: the longest of AWS has 56."""
+
+QUERY_NAME_PARTS: Final = 16
+"""Of a parameter's name, between dots: the deepest of AWS has 11."""
+
 QUERY_VALUE_CHARS: Final = 64 * 1024
 """Of one value: user data of 16 KB is 22 000 characters of base64, a policy 20 KB."""
 
@@ -142,6 +162,9 @@ ELASTIC_ADDRESSES: Final = 256
 
 TEMPLATE_VERSIONS: Final = 10_000
 """Of one launch template ("Launch template quotas")."""
+
+TEMPLATE_TOKEN_CHARS: Final = 128
+"""Of the client token of a launch template ("CreateLaunchTemplate", EC2 API reference)."""
 
 SUBNET_PREFIX_MIN: Final = 16
 """AWS allows /16 to /28 ("Subnet sizing")."""

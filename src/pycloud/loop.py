@@ -225,7 +225,7 @@ class Loop:
             images = self.images.needed(tx)
             consoles = self.instances.with_console(tx)
             by_node: dict[NodeName, list[Instance]] = {
-                name: [] for name in self.scheduler.nodes if name in names and name in rooms
+                name: [] for name in list(self.scheduler.nodes) if name in names and name in rooms
             }
             for instance in self.instances.list(tx, nodes=list(by_node)):
                 by_node[instance.node].append(instance)
@@ -237,7 +237,9 @@ class Loop:
 
     def _turn_node(self, task: _Task, *, mend: bool) -> None:
         name = task.plan.node
-        node = self.scheduler.nodes[name]
+        node = self.scheduler.nodes.get(name)
+        if node is None:
+            return  # it has left since this turn was planned
         try:
             report = node.apply(task.plan, self.images.open, mend=mend)
         except DriverError as error:
@@ -347,7 +349,6 @@ class Loop:
         self._tidied = now
         with self.state.transaction() as tx:
             self._on_forgotten(tx, self.instances.forget_old(tx))
-            self.scheduler.forget_gone(tx)
             horizon = tx.now - timedelta(days=limits.JOURNAL_DAYS)
             tx.execute(delete(journal).where(journal.c.at < horizon))
         self.images.sweep()

@@ -45,6 +45,8 @@ def checked_labels(labels: Mapping[str, str]) -> dict[str, str]:
     >>> checked_labels({"rack": "a3", "ssd": ""})
     {'rack': 'a3', 'ssd': ''}
     """
+    if not isinstance(labels, Mapping):
+        raise InvalidValue(f"labels are a mapping of names to values, not {labels!r}")
     if len(labels) > limits.NODE_LABELS:
         raise InvalidValue(f"a node has at most {limits.NODE_LABELS} labels, not {len(labels)}")
     for name, value in labels.items():

@@ -25,7 +25,8 @@ anew.
 _OF = select(tags.c.resource, tags.c.key, tags.c.value).where(
     tags.c.resource.in_(bindparam("resources", expanding=True))
 )
-_INSERT = tags.insert()
+_RESERVED = "aws:"
+_BY_USERS = tags.c.key.not_like(f"{_RESERVED}%")
 
 
 class TagStore:
@@ -49,23 +50,28 @@ class TagStore:
         values: Mapping[str, str],
         *,
         account: AccountId = ADMIN_ACCOUNT,
+        system: bool = False,
     ) -> None:
         """Tag each of the resources, in place of tags with the same keys. Raises `InvalidValue`,
         `LimitExceeded`.
+
+        `system` tags are the cloud's own: their keys begin with `aws:`, they count for nothing, and
+        they stay until the resource is forgotten.
         """
-        check_tags(values)
+        if not system:
+            check_tags(values)
         if not values:
             return
-        tx.execute(delete(tags).where(tags.c.resource.in_(resources), tags.c.key.in_(values)))
+        # In one order, so that no two who tag the same things wait for each other.
         rows = [
             {"resource": resource, "key": key, "value": value, "account": account}
-            for resource in dict.fromkeys(resources)
-            for key, value in values.items()
+            for resource in sorted(set(resources))
+            for key, value in sorted(values.items())
         ]
-        tx.execute(_INSERT, rows)
+        tx.put(tags, rows)
         count = (
             select(tags.c.resource)
-            .where(tags.c.resource.in_(resources))
+            .where(tags.c.resource.in_(resources), _BY_USERS)
             .group_by(tags.c.resource)
             .having(func.count() > limits.TAGS)
         )
@@ -79,14 +85,16 @@ class TagStore:
         resources: Sequence[str],
         values: Mapping[str, str | None] | None = None,
     ) -> None:
-        """Remove tags by key, or by key and value where a value is given; all of them with None.
-        Nothing happens where there are none.
+        """Remove tags by key, or by key and value where a value is given; with None all of them
+        but the system's. Nothing happens where there are none. Raises `InvalidValue` for a
+        system's.
         """
         mine = tags.c.resource.in_(resources)
         if values is None:
-            tx.execute(delete(tags).where(mine))
+            tx.execute(delete(tags).where(mine, _BY_USERS))
             return
         for key, value in values.items():
+            _refuse_reserved(key)
             chosen = mine & (tags.c.key == key)
             tx.execute(
                 delete(tags).where(chosen if value is None else chosen & (tags.c.value == value))
@@ -113,7 +121,11 @@ class TagStore:
 
     def forget(self, tx: Transaction, resources: Sequence[str]) -> None:
         """Remove the tags of what is gone."""
-        self.remove(tx, resources)
+        tx.execute(delete(tags).where(tags.c.resource.in_(resources)))
+
+    def forget_account(self, tx: Transaction, account: AccountId) -> None:
+        """Remove all tags of an account, as part of `tx`."""
+        tx.execute(delete(tags).where(tags.c.account == account))
 
 
 def check_tags(values: Mapping[str, str]) -> None:
@@ -123,7 +135,11 @@ def check_tags(values: Mapping[str, str]) -> None:
     for key, value in values.items():
         if not 1 <= len(key) <= limits.TAG_KEY_CHARS:
             raise InvalidValue(f"a tag's key has 1 to {limits.TAG_KEY_CHARS} characters: {key!r}")
-        if key.lower().startswith("aws:"):
-            raise InvalidValue(f"tag keys that begin with aws: are reserved: {key!r}")
+        _refuse_reserved(key)
         checked_text("a tag's key", key)
         checked_text(f"the value of tag {key!r}", value, most=limits.TAG_VALUE_CHARS)
+
+
+def _refuse_reserved(key: str) -> None:
+    if key.lower().startswith(_RESERVED):
+        raise InvalidValue(f"tag keys that begin with {_RESERVED} are reserved: {key!r}")

@@ -122,6 +122,17 @@ def test_an_unknown_member_of_an_answer_is_a_fault() -> None:
         writer_of(shape)({"Regionen": []}, [])
 
 
+def test_a_text_is_written_alike_however_often_it_comes() -> None:
+    shape = service_model("ec2").shape_for("Tag")
+    write = writer_of(shape)
+    texts = [f"<{number % 100}>" for number in range(300)]
+    for text in texts:
+        out: list[str] = []
+        write({"Key": text, "Value": text * 20}, out)
+        escaped = text_of(text)
+        assert "".join(out) == f"<key>{escaped}</key><value>{escaped * 20}</value>"
+
+
 def test_what_xml_cannot_carry_is_replaced() -> None:
     assert text_of("a<b>&\x00\r\ud800") == "a&lt;b&gt;&amp;\ufffd&#13;\ufffd"
 

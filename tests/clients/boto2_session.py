@@ -14,6 +14,9 @@ pair = connection.create_key_pair("boto2")
 assert pair.material.startswith("-----BEGIN"), pair.material
 image = next(one for one in connection.get_all_images(owners=["self"]) if one.type == "machine")
 assert image.location, image
+kernel = connection.register_image(image_location="boot/vmlinuz.manifest.xml")
+assert kernel.startswith("eki-"), kernel
+assert connection.get_image(kernel).location == "boot/vmlinuz.manifest.xml"
 zones = connection.get_all_zones(["verbose"])
 assert zones[2].name == "|- m1.small", zones
 assert "/" in zones[2].state, zones[2].state

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from pycloud.drivers.serve import WsgiServer
 from pycloud.ec2 import EC2App
 from pycloud.identity.identity import Identity
 from pycloud.identity.sealing import Seal
+from pycloud.testing.bundles import Bundler
+from pycloud.testing.images import kernel_bytes
 from pycloud.testing.world import SimWorld
 from tests.ec2.conftest import keep_ticking
 
@@ -44,8 +47,20 @@ def box(tmp_path: Path) -> Iterator[Box]:
         identity = Identity(world.cloud.state, Seal(bytes(32)))
         world.cloud.identity = identity
         key, secret = identity.usable_key(identity.users.get("admin"))
+        _upload_bundle(world, identity)
         with WsgiServer(EC2App(world.cloud)) as server, keep_ticking(world):
             yield Box(f"http://127.0.0.1:{server.port}", key, secret)
+
+
+def _upload_bundle(world: SimWorld, identity: Identity) -> None:
+    """Put a bundled kernel at `boot/vmlinuz.manifest.xml`."""
+    images = world.cloud.images
+    images.certificates = identity.certificates
+    images.buckets.create_bucket("boot")
+    _, private_key = identity.certificates.create(identity.users.get("admin"))
+    bundler = Bundler(identity.certificates.cloud(), private_key)
+    for name, content in bundler.bundle(BytesIO(kernel_bytes()), "vmlinuz", kernel="true"):
+        images.buckets.put("boot", name, BytesIO(content))
 
 
 def _run(*command: object, home: Path, **variables: str) -> str:

@@ -78,6 +78,22 @@ def test_too_many_at_once_are_told_how_many_would_do(cluster: ClusterScheduler) 
         cluster.claim(tx, SMALL, [str(n) for n in range(20)])
 
 
+def test_a_node_that_rests_is_a_remedy_only_if_it_has_room_for_all(
+    cluster: ClusterScheduler,
+) -> None:
+    assert "if drained were enabled" in cluster.explain(SMALL, count=32).remedies
+    assert cluster.explain(SMALL, count=33).remedies == ("with at most 16 at once",)
+    here = Placement(node="drained")
+    assert cluster.explain(SMALL, here, count=16).remedies[-1] == "if drained were enabled"
+    assert cluster.explain(SMALL, here, count=17).remedies == ()
+    cluster.groups.create("g", "spread")
+    cluster.place(SMALL, "a", Placement(group="g", node="elsewhere"))
+    group = Placement(group="g")
+    assert "if drained were enabled" in cluster.explain(SMALL, group).remedies
+    assert "if drained were enabled" not in cluster.explain(SMALL, group, count=2).remedies
+    assert cluster.explain(SMALL, count=15).fits, "nothing was changed by asking"
+
+
 def test_the_nearest_node_is_the_one_that_lacks_the_smallest_share(state: Database) -> None:
     nodes = [
         sim_node("node1", SimHost(cpus=8)),

@@ -163,5 +163,9 @@ def test_impossible_placements_are_refused_at_once() -> None:
         Placement(partition=2)
     with pytest.raises(InvalidValue, match="at most 1000 others, not 1001"):
         Placement(apart_from=tuple(str(n) for n in range(1001)))
+    with pytest.raises(InvalidValue, match=r"list of holders: \['i-1'\]"):
+        Placement(apart_from="i-1")
+    with pytest.raises(InvalidValue, match="a mapping of names to values, not"):
+        Placement(labels=["ssd"])  # type: ignore[arg-type]
     with pytest.raises(InvalidValue, match=r"control characters.*'a\\nb'"):
         Placement(labels={"a\nb": "c"})

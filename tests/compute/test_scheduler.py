@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,16 +10,20 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from pycloud.compute.node import NodeController
 from pycloud.compute.placement import Placement
 from pycloud.compute.policies import Greedy, Policy, PowerSave, RoundRobin, Spread
+from pycloud.compute.records import NodeRoom
 from pycloud.compute.scheduler import Capacity, ClusterScheduler
 from pycloud.compute.types import InstanceType
 from pycloud.drivers.sim import SimHost, sim_node
 from pycloud.errors import Duplicate, InUse, InvalidValue, NoRoom, NotFound
 from pycloud.ids import ADMIN_ACCOUNT, AccountId
 from pycloud.state.database import Database
+from pycloud.state.schema import nodes
+from pycloud.state.transaction import Transaction
 
 SMALL = InstanceType("m1.small", cpus=1, memory_mib=256, disk_gib=5)
 
@@ -139,6 +144,8 @@ def test_overcommit_and_reserve_shape_what_a_node_offers() -> None:
     assert (room.cpus, room.memory_mib, room.disk_gib) == (4, 1200, 990)
     for bad in (
         {"cpu_overcommit": 0},
+        {"memory_overcommit": math.nan},
+        {"cpu_overcommit": math.inf},
         {"reserved_memory_mib": -1},
         {"reserved_cpus": -1},
         {"workers": 0},
@@ -161,6 +168,104 @@ def test_room_can_be_held_once_by_one(state: Database) -> None:
     with pytest.raises(Duplicate, match="'a' holds room already"):
         scheduler.place(SMALL, "a")
     assert scheduler.capacity([SMALL])["m1.small"].free == 31
+
+
+@pytest.mark.parametrize("size", [(0, 256, 5), (1, -256, 5), (1, 256, 0), (1, 256.5, 5)])
+def test_nothing_is_placed_that_would_make_room(state: Database, size: Any) -> None:
+    scheduler = _scheduler(state, [SimHost(cpus=1)])
+    kind = InstanceType("odd", *size)
+    for ask in (
+        lambda: scheduler.place(kind, "a"),
+        lambda: scheduler.explain(kind),
+        lambda: scheduler.capacity([kind]),
+    ):
+        with pytest.raises(InvalidValue, match=r"odd .*: cores, memory and disk are whole numbers"):
+            ask()
+    assert scheduler.capacity([SMALL])["m1.small"] == Capacity(free=1, total=1)
+
+
+def test_claims_that_make_no_sense_are_refused(state: Database) -> None:
+    scheduler = _scheduler(state, [SimHost()])
+    for holders, least in (([], None), (["a"], 0), (["a"], 2), (["a", "a"], None)):
+        with (
+            pytest.raises(InvalidValue, match="each named once, and for 1 to all of them"),
+            state.transaction() as tx,
+        ):
+            scheduler.claim(tx, SMALL, holders, least=least)
+    for holder in ("", "a\0b", 5):
+        with pytest.raises(InvalidValue, match="the name of a holder"):
+            scheduler.place(SMALL, holder)  # type: ignore[arg-type]
+    for count in (0, -1):
+        with pytest.raises(InvalidValue, match=f"1 instance or more, not {count}"):
+            scheduler.explain(SMALL, count=count)
+    assert scheduler.idle() == ["node1"]
+
+
+@pytest.mark.parametrize("policy", [Spread, object(), "spread"])
+def test_what_is_no_policy_is_refused_at_once(state: Database, policy: Any) -> None:
+    with pytest.raises(InvalidValue, match=r"object with a method rank\(node\), not"):
+        ClusterScheduler(state, [], policy=policy)
+
+
+def test_a_policy_of_ones_own_is_a_class_with_a_method(state: Database) -> None:
+    class MostDisk:
+        def rank(self, node: NodeRoom) -> int:
+            return -node.free_disk_gib
+
+    hosts = [SimHost(disk_gib=size) for size in (20, 40, 33)]
+    scheduler = _scheduler(state, hosts, MostDisk())
+    assert [scheduler.place(SMALL, str(n)) for n in range(4)] == [
+        "node2",
+        "node2",
+        "node3",
+        "node2",
+    ]
+
+
+def test_a_node_that_shrank_takes_nothing_and_says_how_much_it_lacks(state: Database) -> None:
+    hosts = [SimHost(memory_mib=1024)]
+    scheduler = _scheduler(state, hosts)
+    for holder in "abc":
+        scheduler.place(SMALL, holder)
+    hosts[0].memory_mib = 512
+    scheduler.open()
+    assert scheduler.capacity([SMALL])["m1.small"] == Capacity(free=0, total=2)
+    with pytest.raises(NoRoom, match=r"needs 256 MiB, 256 overcommitted\).*node1 lacks 512 MiB"):
+        scheduler.place(SMALL, "d")
+    scheduler.release("a")
+    with pytest.raises(NoRoom, match=r"needs 256 MiB, 0 free\).*node1 lacks 256 MiB"):
+        scheduler.place(SMALL, "d")
+    scheduler.release("b")
+    assert scheduler.place(SMALL, "d") == "node1"
+
+
+def test_a_node_that_left_through_another_process_takes_nothing_and_may_come_back(
+    make_state: Callable[[], Database],
+) -> None:
+    with make_state() as state, make_state() as another:
+        one, other = (_scheduler(each, [SimHost(), SimHost()]) for each in (state, another))
+        assert one.place(SMALL, "a", Placement(node="node2")) == "node2"
+        other.leave("node1")
+        assert [one.place(SMALL, holder) for holder in "bc"] == ["node2", "node2"]
+        with state.reading() as tx:
+            assert [room.name for room in one.rooms(tx)] == ["node2"]
+        one.leave("node1")
+        with pytest.raises(NotFound, match="no node 'node1'"):
+            one.leave("node1")
+        for scheduler in (other, one):
+            scheduler.join(sim_node("node1"))
+        assert one.place(SMALL, "d") == "node1"
+
+
+def test_nobody_waits_for_a_node_whose_row_has_vanished(state: Database) -> None:
+    """A database that was restored from a copy, for one, knows less than this process does."""
+    scheduler = _scheduler(state, [SimHost()])
+    scheduler.place(SMALL, "a")
+    scheduler.release("a")
+    with state.transaction() as tx:
+        tx.execute(delete(nodes))
+    with pytest.raises(NoRoom, match="0 nodes"):
+        scheduler.place(SMALL, "b")
 
 
 def test_round_robin_is_fair_whatever_is_released(state: Database) -> None:
@@ -237,6 +342,8 @@ def test_nodes_of_an_account_are_its_own(state: Database) -> None:
     assert scheduler.place(SMALL, "c", mine, account=other) == "node1"
     with pytest.raises(NoRoom, match="1 is dedicated to others, 1 is not dedicated"):
         scheduler.place(SMALL, "d", mine)
+    free = [scheduler.capacity([SMALL], account=who) for who in (None, ADMIN_ACCOUNT, other)]
+    assert [found["m1.small"].free for found in free] == [29, 14, 29]
 
 
 def test_a_launch_that_is_rolled_back_after_its_claim_leaves_no_trace(state: Database) -> None:
@@ -253,6 +360,24 @@ def test_a_launch_that_is_rolled_back_after_its_claim_leaves_no_trace(state: Dat
     with pytest.raises(RuntimeError):
         fail()
     assert scheduler.place(SMALL, "c") == "node1"
+
+
+def test_a_part_of_a_launch_that_is_rolled_back_leaves_no_trace(state: Database) -> None:
+    """What the second claim of the part has read of the first is forgotten with it."""
+    scheduler = _scheduler(state, [SimHost(cpus=2)])
+
+    def fail(tx: Transaction) -> None:
+        with tx.nested():
+            scheduler.claim(tx, SMALL, ["a"])
+            scheduler.claim(tx, SMALL, ["b"])
+            with pytest.raises(NoRoom):
+                scheduler.claim(tx, SMALL, ["c"])
+            raise RuntimeError
+
+    with state.transaction() as tx, pytest.raises(RuntimeError):
+        fail(tx)
+    assert scheduler.capacity([SMALL])["m1.small"].free == 2
+    assert [scheduler.place(SMALL, holder) for holder in "de"] == ["node1", "node1"]
 
 
 @pytest.mark.parametrize("strategy", ["spread", "partition", "cluster"])

@@ -82,6 +82,22 @@ def test_a_folder_that_is_no_folder_is_an_error_of_the_contract(tmp_path: Path) 
             call()
 
 
+def test_a_sync_that_fails_on_the_way_fails_the_blob(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tells of a write error once: whoever asks again is told that all is well."""
+
+    def fail(file: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("pycloud.drivers.files._SYNC_EVERY", 1024**2)
+    monkeypatch.setattr(os, "fdatasync", fail)
+    blobs = FileBlobs(tmp_path / "blobs")
+    with pytest.raises(Cannot, match="Input/output error"):
+        blobs.write(io.BytesIO(bytes(3 * 1024**2)))
+    assert list(blobs.all()) == []
+
+
 def test_a_blob_is_synced_before_it_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import pycloud.ec2
 from pycloud.aws.actions import Action
 from pycloud.aws.models import service_model
+from pycloud.aws.reader import Taken
 from pycloud.ec2.actions import ACTIONS
 from pycloud.ec2.taken import EC2
 
@@ -33,6 +36,9 @@ def test_what_is_harmless_is_in_the_model_and_has_a_reason(action: Action) -> No
     for member, reason in action.harmless.items():
         assert member in shape.members
         assert len(reason) > 10
+        inner = shape.members[member]
+        if inner.type_name == "structure":
+            assert EC2.harmless.get(inner.name), f"{action.name} refuses whatever is in {member}"
 
 
 @pytest.mark.parametrize("action", _ALL)
@@ -40,6 +46,37 @@ def test_what_the_model_requires_is_taken(action: Action) -> None:
     shape = service_model(action.service).operation_model(action.name).input_shape
     if shape is not None:
         assert {*shape.required_members} <= {*action.parameters}
+
+
+@pytest.mark.parametrize("name", sorted(EC2.optional))
+def test_what_old_clients_leave_out_is_required_by_the_model_and_has_a_default(name: str) -> None:
+    [action] = [
+        action
+        for (service, _), action in ACTIONS.items()
+        if service == "ec2"
+        and service_model("ec2").operation_model(action.name).input_shape.name == name
+    ]
+    taken = inspect.signature(action.handler).parameters
+    for member in EC2.optional[name]:
+        assert member in service_model("ec2").shape_for(name).required_members
+        assert taken[action.parameters[member]].default is not inspect.Parameter.empty
+
+
+@pytest.mark.parametrize("action", _ALL)
+def test_of_every_structure_that_is_taken_something_is_taken(action: Action) -> None:
+    shape = service_model(action.service).operation_model(action.name).input_shape
+    for member in action.parameters:
+        for inner in _structures(shape.members[member], action.taken):
+            assert inner in action.taken.members, f"{action.name} takes an empty {inner}"
+
+
+def _structures(shape: Any, taken: Taken) -> Iterator[str]:
+    if shape.type_name == "list":
+        yield from _structures(shape.member, taken)
+    if shape.type_name == "structure":
+        yield shape.name
+        for member in taken.members.get(shape.name, ()):
+            yield from _structures(shape.members[member], taken)
 
 
 @pytest.mark.parametrize("name", sorted(EC2.members))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import boto3
@@ -49,37 +51,42 @@ def test_once_simulated(tmp_path: Path) -> None:
     assert done.stdout.strip().splitlines()[-1].startswith("nothing is left behind")
 
 
-def test_the_object_store_is_served(tmp_path: Path) -> None:
-    program = [sys.executable, "-m", "examples.cloud_in_a_box", "--simulated", "1"]
+def test_what_it_prints_lets_the_aws_tools_in(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "examples.cloud_in_a_box", "--simulated", "2"]
     box = subprocess.Popen(
-        [*program, "--home", str(tmp_path), "--ec2-port", "0", "--s3-port", "0"],
+        [*program, "--home", str(tmp_path), "--port", "0", "--s3-port", "0"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/src", "PYTHONUNBUFFERED": "1"},
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
-    try:
-        assert box.stdout is not None
-        said: dict[str, str] = {}
-        for line in box.stdout:
-            said |= dict(word.split("=", 1) for word in line.split() if word.startswith("AWS_"))
-            if "until Ctrl-C" in line:
-                break
-        s3 = boto3.client(
-            "s3",
-            endpoint_url=said["AWS_ENDPOINT_URL_S3"],
-            region_name=said["AWS_DEFAULT_REGION"],
-            aws_access_key_id=said["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=said["AWS_SECRET_ACCESS_KEY"],
+    assert box.stdout is not None
+    with box.stdout as lines:
+        exports = "".join(_until("The cloud is up", lines))
+        found = dict(re.findall(r"(AWS_[A-Z0-9_]+)=(\S+)", exports))
+        session = boto3.Session(
+            region_name=found["AWS_DEFAULT_REGION"],
+            aws_access_key_id=found["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=found["AWS_SECRET_ACCESS_KEY"],
         )
+        s3 = session.client("s3", endpoint_url=found["AWS_ENDPOINT_URL_S3"])
         s3.create_bucket(Bucket="holiday")
-        s3.put_object(
-            Bucket="holiday", Key="beach.txt", Body=b"sand", ServerSideEncryption="AES256"
-        )
-        assert s3.get_object(Bucket="holiday", Key="beach.txt")["Body"].read() == b"sand"
-    finally:
-        box.send_signal(signal.SIGINT)
-        box.communicate(timeout=30)
+        s3.put_object(Bucket="holiday", Key="a", Body=b"sand", ServerSideEncryption="AES256")
+        assert s3.get_object(Bucket="holiday", Key="a")["Body"].read() == b"sand"
+        ec2 = session.client("ec2", endpoint_url=found["AWS_ENDPOINT_URL"])
+        [reservation] = ec2.describe_instances()["Reservations"]
+        assert reservation["Instances"][0]["State"]["Name"] == "running"
+        box.send_signal(signal.SIGTERM)
+        assert "Instances go on running" in "".join(lines)
+    assert box.wait(timeout=60) == 0
+
+
+def _until(word: str, lines: Iterable[str]) -> Iterator[str]:
+    """Give the lines up to the one that begins with `word`."""
+    for line in lines:
+        yield line
+        if line.startswith(word):
+            return
 
 
 def test_what_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ def test_a_day_is_told_and_drawn(tmp_path: Path) -> None:
         assert len(course.use) == 4
         assert all(len(shares) == 5 for shares in course.use)
         assert 0 < course.lost == course.replaced
-        assert sum(share == 0.0 for share in course.use[-1]) >= 2, "two hosts died"
+        dead = [sum(share < 0 for share in shares) for shares in course.use]
+        assert dead == [0, 0, 2, 2], "two hosts died"
         assert f"{course.lost} machines were lost" in summary(course)
     assert courses[0].asleep[0] == 0
     assert courses[1].asleep[0] > 0, "who saves power keeps hosts empty"
@@ -35,7 +36,7 @@ def test_the_same_seed_gives_the_same_day_and_another_another() -> None:
 
 
 def test_what_finds_no_room_is_told_why() -> None:
-    course = _day(RoundRobin(), machines=1600)
+    course = _day(RoundRobin(), machines=400)
     assert course.replaced < course.lost
     assert "lack memory" in str(course.refusal)
     assert "First refusal: no room" in summary(course)

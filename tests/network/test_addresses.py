@@ -14,6 +14,7 @@ from pycloud.errors import InvalidValue, NoAddress
 from pycloud.network.addresses import IPPool
 from pycloud.network.records import mac_of
 from pycloud.state.database import Database
+from tests.races import meanwhile
 
 
 def test_gives_each_holder_one_address_in_order(state: Database) -> None:
@@ -61,6 +62,12 @@ def test_many_at_once_never_get_the_same(make_state: Callable[[], Database]) -> 
     with make_state(), ThreadPoolExecutor(8) as workers:
         given = [address for batch in workers.map(take, range(8)) for address in batch]
     assert len(set(given)) == 96
+
+
+def test_the_first_two_addresses_are_taken_at_once(state: Database) -> None:
+    pool = IPPool(state, "10.11.0.0/24")
+    second = meanwhile(state, lambda: pool.allocate("a"), lambda: pool.allocate("b"))
+    assert str(second) == "10.11.0.5"
 
 
 def test_the_last_address_is_found_by_as_many_as_there_are(

@@ -294,14 +294,19 @@ def test_what_was_noted_outside_is_undone_with_the_transaction(state: Database) 
 
 
 def test_a_part_of_a_transaction_can_be_taken_back_alone(state: Database) -> None:
+    undone: list[str] = []
+
     def drop(tx: Transaction) -> None:
         with tx.nested():
             tx.record("test", "dropped")
+            tx.undo.append(lambda: undone.append("dropped"))
             raise RuntimeError
 
     with state.transaction() as tx:
         tx.record("test", "kept")
+        tx.undo.append(lambda: undone.append("kept"))
         with pytest.raises(RuntimeError):
             drop(tx)
+    assert undone == ["dropped"]
     with state.reading() as tx:
         assert [row.subject for row in tx.execute(select(journal))] == ["kept"]

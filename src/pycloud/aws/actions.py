@@ -28,6 +28,8 @@ ErrorCodes = Mapping[type[Any], str]
 """AWS's codes by the kind of pycloud's error."""
 
 _DRY_RUN = "DryRun"
+_INVALID = ("InvalidParameterValue", "MissingParameter")
+"""EC2's words; IAM and STS have one for both ("Common errors", IAM API reference)."""
 
 
 @attrs.frozen(slots=False)
@@ -64,7 +66,12 @@ class Action:
         """Return the handler's arguments, and whether the request is only to be checked
         (`DryRun`). Raises `AWSError`.
         """
-        values = self._read(tree, "")
+        try:
+            values = self._read(tree, "")
+        except AWSError as error:
+            if self.service == "ec2" or error.code not in _INVALID:
+                raise
+            raise AWSError("ValidationError", error.message) from None
         is_dry = bool(values.pop(_DRY_RUN, False))
         return {self.parameters[key]: value for key, value in values.items()}, is_dry
 

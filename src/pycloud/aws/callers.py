@@ -18,6 +18,8 @@ class Caller:
     user_id: str
     user_name: str
     path: str = "/"
+    is_temporary: bool = False
+    """Whether the key is a session's, and ends with it."""
 
     @property
     def arn(self) -> str:

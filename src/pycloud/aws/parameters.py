@@ -16,7 +16,8 @@ from pycloud.aws.errors import AWSError
 
 Tree: TypeAlias = "dict[str, Tree | str]"
 
-_NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){0,15}")
+_PART = f"[A-Za-z0-9_-]{{1,{limits.QUERY_NAME_CHARS}}}"
+_NAME = re.compile(rf"{_PART}(?:\.{_PART}){{0,{limits.QUERY_NAME_PARTS - 1}}}")
 
 
 def pairs_of(encoded: bytes) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ import binascii
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -26,7 +26,8 @@ Read = Callable[["Tree | str", str], Any]
 """Turns what stands under a name (the second argument) into a Python value. Raises `AWSError`."""
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
+"""What an answer could not give back (XML 1.0), and what deletes on terminals."""
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 _RANGES = {"integer": 2**31, "long": 2**63}
 
@@ -38,6 +39,8 @@ class Taken:
     members: Mapping[str, frozenset[str]]
     harmless: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
     """Members that may be given though they change nothing here, with the reason."""
+    optional: Mapping[str, frozenset[str]] = attrs.field(factory=dict)
+    """Members that the model requires, and that old clients leave out; handlers have a default."""
     open_enums: frozenset[str] = frozenset()
     """Enumerations that this cloud extends: their values are not checked against the model."""
 
@@ -67,8 +70,11 @@ def _structure(shape: Any, protocol: str, taken: Taken) -> Read:
         known = key in carried or key in harmless
         read = reader_of(member, protocol, taken) if known else None
         members[wire_name(key, member, protocol)] = (key, read, key in carried)
+    optional = taken.optional.get(shape.name, frozenset())
     required = [
-        (key, wire_name(key, shape.members[key], protocol)) for key in shape.required_members
+        (key, wire_name(key, shape.members[key], protocol))
+        for key in shape.required_members
+        if key not in optional
     ]
 
     def read_structure(node: Tree | str, path: str) -> dict[str, Any]:
@@ -105,7 +111,7 @@ def _list(shape: Any, protocol: str, taken: Taken) -> Read:
     def read_list(node: Tree | str, path: str) -> list[Any]:
         if node == "":
             return []
-        if wrapper is not None and isinstance(node, dict) and wrapper in node:
+        if wrapper is not None and isinstance(node, dict) and [*node] == [wrapper]:
             node, path = node[wrapper], f"{path}.{wrapper}"
         if isinstance(node, str) or not all(_is_index(name) for name in node):
             raise AWSError(
@@ -131,8 +137,8 @@ def _string(shape: Any, _protocol: str, taken: Taken) -> Read:
         text = _leaf(node, path)
         if not shortest <= len(text) <= longest:
             raise _invalid(path, text, f"it has {shortest} to {longest} characters")
-        if _CONTROL.search(text):
-            raise _invalid(path, text, "it has no control characters")
+        if _UNWRITABLE.search(text):
+            raise _invalid(path, text, "it has no control characters, and nothing that XML has not")
         if values is not None and text not in values:
             raise _invalid(path, text, f"it is one of {', '.join(sorted(values)[:20])}")
         return text
@@ -201,7 +207,7 @@ def _timestamp(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(text)
-    return moment
+    return moment.astimezone(UTC)
 
 
 def decoded(text: str) -> bytes:

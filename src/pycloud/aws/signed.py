@@ -23,6 +23,8 @@ def caller_of(request: WebRequest, query: Pairs, form: Pairs, keys: Keys, now: d
     token = _token_of(request, (*query, *form))
 
     def secret_of(access_key_id: str) -> str | None:
+        if not all(map(_is_plain, (access_key_id, token or ""))):
+            return None  # no database need look for it, and not all can
         credential = keys.find(access_key_id, token)
         if credential is None:
             return None
@@ -43,6 +45,10 @@ def caller_of(request: WebRequest, query: Pairs, form: Pairs, keys: Keys, now: d
     except SignatureError as error:
         raise AWSError(error.code, error.message) from None
     return found[-1].caller
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _token_of(request: WebRequest, parameters: Pairs) -> str | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 import attrs
 
+from pycloud.aws.canonical import as_bytes
 from pycloud.aws.errors import AWSError
+
+_LENGTH = re.compile("[0-9]{1,18}")
 
 
 @attrs.frozen
@@ -43,7 +47,7 @@ def raw_path_of(environ: Mapping[str, Any]) -> str:
     if raw and raw.startswith("/"):
         return str(raw).partition("?")[0]
     decoded = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    return quote(decoded.encode("latin-1"), safe="/-_.~") or "/"
+    return quote(as_bytes(decoded), safe="/-_.~") or "/"
 
 
 def headers_of(environ: Mapping[str, Any]) -> dict[str, str]:
@@ -65,22 +69,38 @@ def headers_of(environ: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _body(environ: Mapping[str, Any], most_bytes: int) -> bytes:
-    declared = environ.get("CONTENT_LENGTH") or ""
-    if declared and not (declared.isascii() and declared.isdigit()):
-        raise AWSError("InvalidRequest", f"The Content-Length {declared!r} is not a number")
-    if declared and int(declared) > most_bytes:
-        raise _too_large(most_bytes)
-    stream = environ["wsgi.input"]
-    if not declared and not environ.get("wsgi.input_terminated"):
+    declared = _declared_length(environ)
+    if declared is None and not environ.get("wsgi.input_terminated"):
         return b""
-    try:
-        body: bytes = stream.read(int(declared) if declared else most_bytes + 1)
-    except OSError as error:
-        raise AWSError("InvalidRequest", f"The body did not come to its end: {error}") from None
+    if declared is not None and declared > most_bytes:
+        raise _too_large(most_bytes)
+    body = _read(environ["wsgi.input"], most_bytes + 1 if declared is None else declared)
     if len(body) > most_bytes:
         raise _too_large(most_bytes)
-    if declared and len(body) < int(declared):
+    if declared is not None and len(body) < declared:
         raise AWSError("InvalidRequest", "The body is shorter than its Content-Length")
+    return body
+
+
+def _declared_length(environ: Mapping[str, Any]) -> int | None:
+    text = environ.get("CONTENT_LENGTH") or ""
+    if not text:
+        return None
+    if _LENGTH.fullmatch(text) is None:
+        raise AWSError("InvalidRequest", f"The Content-Length {text[:40]!r} is not a number")
+    if environ.get("HTTP_TRANSFER_ENCODING") and environ.get("wsgi.input_terminated"):
+        # Whoever stands before us may have taken the other one (RFC 9112, 6.3).
+        raise AWSError(
+            "InvalidRequest", "The body has a Content-Length or a Transfer-Encoding, and not both"
+        )
+    return int(text)
+
+
+def _read(stream: Any, size: int) -> bytes:
+    try:
+        body: bytes = stream.read(size)
+    except Exception as error:  # each server has its own errors for what a client breaks off
+        raise AWSError("InvalidRequest", "The body could not be read to its end") from error
     return body
 
 

@@ -17,9 +17,13 @@ from xml.sax.saxutils import escape
 Write = Callable[[Any, list[str]], None]
 """Appends the XML of a value to the list."""
 
-_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 """What XML 1.0 cannot carry, not even escaped."""
 _SPECIAL = re.compile(f"[&<>\r]|{_ILLEGAL.pattern}")
+
+_KNOWN = 64
+_KNOWN_CHARS = 24
+"""Texts of a member that are remembered as they are written: so many, and no secret is as short."""
 
 
 def writer_of(shape: Any) -> Write:
@@ -71,6 +75,8 @@ def _member(key: str, shape: Any) -> Write:
 
 def _enclosed(shape: Any, name: str) -> Write:
     opening, closing, empty = f"<{name}>", f"</{name}>", f"<{name}/>"
+    if shape.type_name == "string":
+        return _text(opening, closing)
     if shape.type_name == "structure" and any(map(_is_attribute, shape.members.values())):
         return _with_attributes(shape, name)
     if shape.type_name not in ("structure", "list"):
@@ -115,6 +121,21 @@ def _with_attributes(shape: Any, name: str) -> Write:
 
 def _is_attribute(shape: Any) -> bool:
     return bool(shape.serialization.get("xmlAttribute"))
+
+
+def _text(opening: str, closing: str) -> Write:
+    # Most members have few values, in every item of an answer the same again.
+    known: dict[str, str] = {}
+
+    def write_text(value: str, out: list[str]) -> None:
+        element = known.get(value)
+        if element is None:
+            element = f"{opening}{text_of(value)}{closing}"
+            if len(known) < _KNOWN and len(value) <= _KNOWN_CHARS:
+                known[value] = element
+        out.append(element)
+
+    return write_text
 
 
 def _list(shape: Any) -> Write:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from pycloud.compute.nodes import NodeStore
 from pycloud.compute.placement import Member, Pick
@@ -18,6 +18,10 @@ from pycloud.state.schema import claims, nodes
 from pycloud.state.transaction import Transaction
 
 _INSERT = claims.insert()
+_HELD_BY = claims.c.holder == bindparam("whose")
+_FIND = select(claims).where(_HELD_BY)
+_DELETE = delete(claims).where(_HELD_BY)
+_KEEP_DISK = update(claims).where(_HELD_BY).values(cpus=0, memory_mib=0)
 
 
 class ClaimStore:
@@ -57,14 +61,11 @@ class ClaimStore:
 
     def shrink(self, tx: Transaction, holder: str, *, keep_disk: bool) -> None:
         """Give back what `holder` has, or all but its disk; nothing happens if it has nothing."""
-        mine = claims.c.holder == holder
-        held = tx.execute(tx.locked(select(claims).where(mine))).one_or_none()
+        mine = {"whose": holder}
+        held = tx.execute(tx.locked(_FIND), mine).one_or_none()
         if held is None:
             return
-        if keep_disk:
-            tx.execute(update(claims).where(mine).values(cpus=0, memory_mib=0))
-        else:
-            tx.execute(delete(claims).where(mine))
+        tx.execute(_KEEP_DISK if keep_disk else _DELETE, mine)
         disk_gib = 0 if keep_disk else held.disk_gib
         less = InstanceType("", held.cpus, held.memory_mib, disk_gib)
         self._nodes.use(tx, NodeName(held.node), less, -1)

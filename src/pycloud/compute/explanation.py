@@ -5,14 +5,18 @@ help.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import attrs
 
 from pycloud.compute.index import Need, NodeIndex
 from pycloud.compute.placement import Placement, Request, pick, shunned
-from pycloud.compute.records import GroupStrategy, NodeMode, NodeRoom, NodeState
+from pycloud.compute.records import GroupStrategy, NodeMode, NodeRoom
 from pycloud.compute.types import InstanceType
 from pycloud.ids import NodeName
+
+_TRIED = 16
+"""How many nodes that rest are tried, one by one, when it is looked for what would help."""
 
 
 @attrs.frozen
@@ -159,7 +163,9 @@ def _in_words(reason: str, kind: InstanceType, rooms: list[NodeRoom]) -> str:
     unit, needs, free = _LACKS[reason]
     most = max(rooms, key=lambda room: (free(room), -room.position))
     what = reason.replace("lack", "lacks") if one else reason
-    have = f"{free(most)} free" if one else f"at most {free(most)} free, on {most.name}"
+    # More than all is claimed of a node that has less than it had.
+    left = f"{free(most)} free" if free(most) >= 0 else f"{-free(most)} overcommitted"
+    have = left if one else f"at most {left}, on {most.name}"
     return f"{len(rooms)} {what} (needs {_amount(needs(kind), unit)}, {have})"
 
 
@@ -214,7 +220,7 @@ def _remedies(index: NodeIndex, request: Request, count: int, room_for: int) -> 
         found = pick(index, loosened, count)
         if len(found) == count:
             yield f"without {_said(placement, name)} (on {found[0].room.name})"
-    yield from _reawakened(index, request)
+    yield from _reawakened(index, request, count)
 
 
 _FREER: dict[str, Callable[[Placement], Placement]] = {
@@ -233,14 +239,27 @@ def _said(placement: Placement, name: str) -> str:
     return name if name in ("apart_from", "dedicated") else f"{name}={value!r}"
 
 
-def _reawakened(index: NodeIndex, request: Request) -> Iterator[str]:
-    """Name a node that is being drained or maintained and would have room."""
-    kind, need, barred = request.kind, request.need(index), shunned(request)
-    for room in index.rooms:
-        resting = room.state in (NodeState.DRAINING, NodeState.MAINTENANCE)
-        if not resting or room.problem is not None or room.name in barred:
-            continue
-        asked = request.placement.node in (None, room.name) and need.admits(room)
-        if asked and _shortfall(kind, room) == 0:
-            yield f"if {room.name} were enabled"
+def _reawakened(index: NodeIndex, request: Request, count: int) -> Iterator[str]:
+    """Name a node that takes nothing now, but would make room for all if it did."""
+    need = request.need(index)
+    resting = (room for room in index.rooms if _would_help(room, request, need))
+    for room in islice(resting, _TRIED):
+        index.put(attrs.evolve(room, mode=NodeMode.ENABLED, silent=False, problem=None))
+        found = pick(index, request, count)
+        index.put(room)
+        if len(found) == count:
+            yield f"if {room.name} {'answered' if room.silent else 'were enabled'}"
             return
+
+
+def _would_help(room: NodeRoom, request: Request, need: Need) -> bool:
+    if room.silent:
+        rests = room.mode is NodeMode.ENABLED
+    else:
+        rests = room.mode is not NodeMode.ENABLED and room.problem is None
+    return (
+        rests
+        and request.placement.node in (None, room.name)
+        and need.admits(room)
+        and _shortfall(request.kind, room) == 0
+    )

@@ -59,6 +59,14 @@ class ImageFacts:
     """Whether a disk can boot by itself; None where that takes more than a look at its head."""
 
 
+def head_of(stream: BinaryIO) -> bytes:
+    """Return as much of the beginning of a stream as `inspect` looks at."""
+    head = b""
+    while len(head) < _HEAD and (chunk := stream.read(_HEAD - len(head))):
+        head += chunk
+    return head
+
+
 def inspect(stream: BinaryIO, size: int) -> ImageFacts:
     """Say what the `stream` of so many bytes is, by its beginning. Raises `InvalidValue` if it is
     nothing that can be an image.

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
+from io import BytesIO
+from itertools import groupby
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from types import MappingProxyType
+from typing import Any, BinaryIO
 
 import attrs
 from sqlalchemy import bindparam, delete, exists, or_, select, update
@@ -14,19 +18,24 @@ from sqlalchemy.exc import IntegrityError
 
 from pycloud import limits
 from pycloud.compute import imageformat
+from pycloud.compute.bundles import stream_of
 from pycloud.compute.imageformat import ImageFacts
 from pycloud.compute.records import Image, ImageKind, InstanceState
+from pycloud.compute.sources import FileSource, ObjectSource, Source, bundle_at, is_manifest
 from pycloud.errors import Duplicate, InvalidValue, NotFound, NotOwner
 from pycloud.identity.accounts import get_account
+from pycloud.identity.certificates import CertificateStore
 from pycloud.ids import ADMIN_ACCOUNT, AccountId, ImageId, mint
 from pycloud.names import checked_name, checked_text
 from pycloud.state.database import Database
 from pycloud.state.schema import images, instances, launch_permissions
 from pycloud.state.transaction import Transaction
 from pycloud.storage.buckets import BucketStore
+from pycloud.tags import TagStore, check_tags
 
 _PREFIX = {ImageKind.MACHINE: "emi", ImageKind.KERNEL: "eki", ImageKind.RAMDISK: "eri"}
 _BUCKET = "pycloud-images"
+_CHUNK = 1024 * 1024
 _KERNEL_ARGS = "root=/dev/vda rw console=ttyS0"
 _REGISTRATION_S = 3600
 """Between an image's bytes and its record there is less time than this."""
@@ -39,63 +48,10 @@ _VISIBLE = or_(images.c.account == bindparam("account"), images.c.is_public, _SH
 _BY_ID = select(images).where(images.c.id == bindparam("image"), _VISIBLE, images.c.registered)
 
 
-class _Source(Protocol):
-    """Where an image's bytes come from."""
-
-    @property
-    def location(self) -> str | None:
-        """The bucket and key, if they are an object."""
-
-    @property
-    def name(self) -> str:
-        """What they are called there."""
-
-    def size_bytes(self) -> int:
-        """How many there are."""
-
-    def open(self) -> BinaryIO:
-        """Open them from the start; the caller closes."""
-
-
-@attrs.frozen
-class _File:
-    path: Path
-    location: str | None = None
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    def size_bytes(self) -> int:
-        return self.path.stat().st_size
-
-    def open(self) -> BinaryIO:
-        return self.path.open("rb")
-
-
-@attrs.frozen
-class _Object:
-    buckets: BucketStore
-    bucket: str
-    key: str
-
-    @property
-    def location(self) -> str:
-        return f"{self.bucket}/{self.key}"
-
-    @property
-    def name(self) -> str:
-        return self.key.rpartition("/")[2] or self.key
-
-    def size_bytes(self) -> int:
-        return self.buckets.head(self.bucket, self.key).size_bytes
-
-    def open(self) -> BinaryIO:
-        return self.buckets.get(self.bucket, self.key)
-
-
 class ImageRegistry:
     """Registers images by their content and opens them for the nodes.
+
+    With `certificates`, an identity's, it takes images from bundles of Eucalyptus and EC2, too.
 
     >>> import pycloud
     >>> from pycloud.drivers.files import FileBlobs
@@ -106,21 +62,29 @@ class ImageRegistry:
     pycloud.errors.InvalidValue: ...
     """
 
-    def __init__(self, state: Database, buckets: BucketStore) -> None:
+    def __init__(
+        self,
+        state: Database,
+        buckets: BucketStore,
+        *,
+        certificates: CertificateStore | None = None,
+    ) -> None:
         self.state = state
         self.buckets = buckets
+        self.certificates = certificates
+        self._tags = TagStore(state)
 
     def register_kernel(
         self, path: Path | str, *, name: str | None = None, account: AccountId = ADMIN_ACCOUNT
     ) -> Image:
         """Register a kernel (EKI). Raises `InvalidValue`, `Duplicate`."""
-        return self._register(ImageKind.KERNEL, _File(Path(path)), name, account)
+        return self._register(ImageKind.KERNEL, FileSource(Path(path)), name, account)
 
     def register_ramdisk(
         self, path: Path | str, *, name: str | None = None, account: AccountId = ADMIN_ACCOUNT
     ) -> Image:
         """Register a ramdisk (ERI). Raises `InvalidValue`, `Duplicate`."""
-        return self._register(ImageKind.RAMDISK, _File(Path(path)), name, account)
+        return self._register(ImageKind.RAMDISK, FileSource(Path(path)), name, account)
 
     def register_machine(
         self,
@@ -142,7 +106,7 @@ class ImageRegistry:
             raise InvalidValue(f"kernel arguments are one line of text, not {kernel_args!r}")
         return self._register(
             ImageKind.MACHINE,
-            _File(Path(path)),
+            FileSource(Path(path)),
             name,
             account,
             kernel_id=kernel,
@@ -159,23 +123,38 @@ class ImageRegistry:
         description: str = "",
         kernel: ImageId | None = None,
         ramdisk: ImageId | None = None,
+        tags: Mapping[str, str] | None = None,
         account: AccountId = ADMIN_ACCOUNT,
     ) -> Image:
         """Register what an object in a bucket of the account is: a machine image, a kernel or a
-        ramdisk. The bytes are copied, so the object may go. Raises `InvalidValue`, `NotFound`,
-        `Duplicate`.
+        ramdisk. The bytes are copied, so the object may go.
+
+        If the object is the manifest of a bundle (`….manifest.xml`), it is the image in the parts
+        beside it, with the kernel and the ramdisk that the manifest names, where none are given.
+        Raises `InvalidValue` (for a bundle, `InvalidBundle`), `NotFound`, `Duplicate`, and
+        `LimitExceeded` for too many `tags`.
         """
         if self.buckets.get_bucket(bucket).account != account:
             raise NotFound("bucket", bucket)
+        kind: ImageKind | None = None
+        source: Source = ObjectSource(self.buckets, bucket, key)
+        if is_manifest(self.buckets, bucket, key):
+            bundle = bundle_at(
+                self.buckets, bucket, key, certificates=self.certificates, account=account
+            )
+            source, kind = bundle, bundle.manifest.kind
+            kernel = kernel or bundle.manifest.kernel_id
+            ramdisk = ramdisk or bundle.manifest.ramdisk_id
         return self._register(
-            None,
-            _Object(self.buckets, bucket, key),
+            kind,
+            source,
             name,
             account,
             kernel_id=kernel,
             ramdisk_id=ramdisk,
             kernel_args=_KERNEL_ARGS if kernel is not None else "",
             description=description,
+            tags=tags or {},
         )
 
     def list(self, *, account: AccountId | None = ADMIN_ACCOUNT) -> list[Image]:
@@ -245,6 +224,21 @@ class ImageRegistry:
             found = tx.execute(query.order_by(launch_permissions.c.grantee)).scalars()
             return [AccountId(grantee) for grantee in found]
 
+    def grants(
+        self, tx: Transaction, *, account: AccountId
+    ) -> Mapping[ImageId, Sequence[AccountId]]:
+        """Return which accounts may launch each image of this one that is shared."""
+        query = (
+            select(launch_permissions)
+            .join_from(launch_permissions, images)
+            .where(images.c.account == account)
+        )
+        rows = tx.execute(query.order_by(launch_permissions.c.image_id))
+        return {
+            image: [row.grantee for row in mine]
+            for image, mine in groupby(rows, key=lambda row: ImageId(row.image_id))
+        }
+
     def share(
         self,
         image: ImageId,
@@ -299,6 +293,8 @@ class ImageRegistry:
         return _image(row)
 
     def _owned(self, tx: Transaction, image: ImageId, account: AccountId) -> Image:
+        # Locked for a change at once: two that only shared it would wait for each other then.
+        tx.execute(tx.locked(select(images.c.id).where(images.c.id == image))).all()
         found = self.find(tx, image, account=account)
         if found.account != account:
             raise NotOwner(f"{image} belongs to another account, which alone may change it")
@@ -342,7 +338,7 @@ class ImageRegistry:
     def _register(
         self,
         kind: ImageKind | None,
-        source: _Source,
+        source: Source,
         name: str | None,
         account: AccountId,
         *,
@@ -350,16 +346,20 @@ class ImageRegistry:
         ramdisk_id: ImageId | None = None,
         kernel_args: str = "",
         description: str = "",
+        tags: Mapping[str, str] = MappingProxyType({}),
     ) -> Image:
         name = checked_name("image", source.name if name is None else name)
         checked_text("the description of an image", description)
+        check_tags(tags)
         if ramdisk_id is not None and kernel_id is None:
             raise InvalidValue("a ramdisk needs a kernel: give kernel= too")
-        facts = _inspected(source, kind, has_kernel=kernel_id is not None)
-        id_ = ImageId(mint(_PREFIX[facts.kind]))
         with self.state.reading() as tx:
             self._check(tx, account, name, kernel_id, ramdisk_id)
-        self._store(source, id_)
+        size = _size_of(source)
+        with _begun(source) as (head, stream):
+            facts = _checked(source, head, size, kind, has_kernel=kernel_id is not None)
+            id_ = ImageId(mint(_PREFIX[facts.kind]))
+            self._store(source, stream_of(_whole(head, stream)), size, id_)
         try:
             with self.state.transaction() as tx:
                 self._check(tx, account, name, kernel_id, ramdisk_id)
@@ -383,6 +383,7 @@ class ImageRegistry:
                 )
                 values = attrs.asdict(record)
                 tx.execute(images.insert().values(values | {"key": record.key.encode()}))
+                self._tags.put(tx, [id_], tags, account=account)
                 tx.record("image.registered", id_, name)
         except IntegrityError:
             self.buckets.delete(_BUCKET, id_)
@@ -409,12 +410,18 @@ class ImageRegistry:
         if ramdisk is not None:
             self.find(tx, ramdisk, account=account, kind=ImageKind.RAMDISK)
 
-    def _store(self, source: _Source, id_: ImageId) -> None:
+    def _store(self, source: Source, stream: BinaryIO, size: int, id_: ImageId) -> None:
+        """Keep the bytes. What was looked at is what is kept: the source is read once."""
         if self.buckets.find_bucket(_BUCKET) is None:
             with contextlib.suppress(Duplicate):
                 self.buckets.create_bucket(_BUCKET)
-        with source.open() as stream:
-            self.buckets.put(_BUCKET, id_, stream)
+        stored = self.buckets.put(_BUCKET, id_, stream)
+        if stored.size_bytes != size:
+            self.buckets.delete(_BUCKET, id_)
+            raise InvalidValue(
+                f"{source.name} had {size} bytes and then {stored.size_bytes}: register it when "
+                "nobody writes to it"
+            )
 
 
 def _checked_grantees(accounts: Iterable[AccountId]) -> list[AccountId]:
@@ -434,12 +441,44 @@ def _image(row: Any) -> Image:
     return Image(**values)
 
 
-def _inspected(source: _Source, kind: ImageKind | None, *, has_kernel: bool) -> ImageFacts:
+def _size_of(source: Source) -> int:
+    """Return how large the image is said to be, if that is not too large. Raises `InvalidValue`."""
     try:
-        with source.open() as stream:
-            facts = imageformat.inspect(stream, source.size_bytes())
+        size = source.size_bytes()
     except OSError as error:
-        raise InvalidValue(f"cannot read the image {source.name}: {error.strerror}") from error
+        raise _unreadable(source, error) from error
+    if size > limits.IMAGE_BYTES:
+        raise InvalidValue(f"an image has at most {limits.IMAGE_BYTES} bytes, not {size}")
+    return size
+
+
+@contextmanager
+def _begun(source: Source) -> Iterator[tuple[bytes, BinaryIO]]:
+    """Open the image and read its head. Raises `InvalidValue` if that cannot be done."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stream = stack.enter_context(source.open())
+            head = imageformat.head_of(stream)
+        except OSError as error:
+            raise _unreadable(source, error) from error
+        yield head, stream
+
+
+def _unreadable(source: Source, error: OSError) -> InvalidValue:
+    return InvalidValue(f"cannot read the image {source.name}: {error.strerror}")
+
+
+def _whole(head: bytes, rest: BinaryIO) -> Generator[bytes]:
+    """Give the bytes of a stream whose head was read already."""
+    yield head
+    while chunk := rest.read(_CHUNK):
+        yield chunk
+
+
+def _checked(
+    source: Source, head: bytes, size: int, kind: ImageKind | None, *, has_kernel: bool
+) -> ImageFacts:
+    facts = imageformat.inspect(BytesIO(head), size)
     imageformat.require(facts, kind or facts.kind)
     is_machine = facts.kind is ImageKind.MACHINE
     if has_kernel and not is_machine:

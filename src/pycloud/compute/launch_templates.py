@@ -46,6 +46,7 @@ class TemplateVersion:
     data: Mapping[str, Any]
     """Values that JSON can carry; what they mean is their user's affair."""
     created_at: datetime
+    client_token: str | None = None
 
 
 class LaunchTemplates:
@@ -70,9 +71,12 @@ class LaunchTemplates:
         data: Mapping[str, Any],
         *,
         description: str = "",
+        client_token: str | None = None,
         account: AccountId = ADMIN_ACCOUNT,
     ) -> LaunchTemplate:
-        """Make a template with its version 1. Raises `InvalidValue`, `Duplicate`."""
+        """Make a template with its version 1. The same request again, with the same
+        `client_token`, gives the same one. Raises `InvalidValue`, `NotFound`, `Duplicate`.
+        """
         if not _NAME.fullmatch(name):
             raise InvalidValue(
                 f"{name!r} cannot name a launch template: 3 to 128 letters, digits and ().-/_"
@@ -80,10 +84,13 @@ class LaunchTemplates:
         try:
             with self.state.transaction() as tx:
                 get_account(tx, account)
+                former = self._made_before(tx, account, name, data, client_token)
+                if former is not None:
+                    return former
                 id_ = LaunchTemplateId(mint("lt"))
                 template = LaunchTemplate(id_, account, name, 1, 1, tx.now)
                 tx.execute(launch_templates.insert().values(attrs.asdict(template)))
-                self._write(tx, template.id, 1, data, description)
+                self._write(tx, template.id, 1, data, description, client_token)
                 tx.record("launch-template.created", id_, name)
         except IntegrityError:
             raise Duplicate(f"there is a launch template {name!r} already") from None
@@ -104,21 +111,32 @@ class LaunchTemplates:
         *,
         description: str = "",
         source: str | None = None,
+        client_token: str | None = None,
         account: AccountId = ADMIN_ACCOUNT,
     ) -> TemplateVersion:
-        """Make the next version, from what the version `source` has and `data` does not. Raises
-        `InvalidValue`, `NotFound`, `LimitExceeded`.
+        """Make the next version, from what the version `source` has and `data` does not. The same
+        request again, with the same `client_token`, gives the same one. Raises `InvalidValue`,
+        `NotFound`, `LimitExceeded`, and `Duplicate` if the token was used for another version.
         """
         with self.state.transaction() as tx:
             template = self.find(tx, id, account=account)
+            base = {} if source is None else self.version(tx, template, source).data
+            whole = {**base, **data}
+            former = self._by_token(tx, id, client_token)
+            if former is not None:
+                if former.data != whole:
+                    raise Duplicate(
+                        f"client token {client_token!r} was used for another version; "
+                        "a new request needs a new token"
+                    )
+                return former
             number = template.latest_version + 1
             if number > limits.TEMPLATE_VERSIONS:
                 raise LimitExceeded(
                     f"a launch template has at most {limits.TEMPLATE_VERSIONS} versions"
                 )
-            base = {} if source is None else self.version(tx, template, source).data
             self._set(tx, id, latest_version=number)
-            return self._write(tx, id, number, {**base, **data}, description)
+            return self._write(tx, id, number, whole, description, client_token)
 
     def versions(
         self, id: LaunchTemplateId, *, account: AccountId = ADMIN_ACCOUNT
@@ -186,16 +204,14 @@ class LaunchTemplates:
         """Return a version by its number, or by `$Default` or `$Latest`. Raises `InvalidValue`,
         `NotFound`.
         """
-        named = {"$Default": template.default_version, "$Latest": template.latest_version}
-        number = named.get(name)
-        if number is None:
-            if not (name.isascii() and name.isdigit() and len(name) <= 9):
-                raise InvalidValue(f"{name!r} is no version: a number, $Default or $Latest is")
-            number = int(name)
-        query = select(launch_template_versions).where(
-            launch_template_versions.c.template_id == template.id,
-            launch_template_versions.c.version == number,
-        )
+        mine = launch_template_versions.c.template_id == template.id
+        query = select(launch_template_versions).where(mine)
+        if name == "$Latest":
+            # Of those that are left: the highest number may have been deleted.
+            query = query.order_by(launch_template_versions.c.version.desc()).limit(1)
+        else:
+            number = template.default_version if name == "$Default" else _number(name)
+            query = query.where(launch_template_versions.c.version == number)
         row = tx.execute(query).one_or_none()
         if row is None:
             raise NotFound("launch template version", f"{template.id} {name}")
@@ -208,15 +224,61 @@ class LaunchTemplates:
         number: int,
         data: Mapping[str, Any],
         description: str,
+        client_token: str | None,
     ) -> TemplateVersion:
         checked_text("the description of a version", description)
-        written = TemplateVersion(number, description, dict(data), tx.now)
-        values = attrs.asdict(written, recurse=False) | {"data": json.dumps(written.data)}
+        if client_token is not None and len(client_token) > limits.TEMPLATE_TOKEN_CHARS:
+            raise InvalidValue(
+                f"a client token has at most {limits.TEMPLATE_TOKEN_CHARS} characters"
+            )
+        written = TemplateVersion(number, description, dict(data), tx.now, client_token)
+        try:
+            text = json.dumps(written.data, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InvalidValue(f"a version's data is what JSON can carry: {error}") from None
+        values = attrs.asdict(written, recurse=False) | {"data": text}
         tx.execute(launch_template_versions.insert().values(template_id=id_, **values))
         return written
 
+    def _made_before(
+        self,
+        tx: Transaction,
+        account: AccountId,
+        name: str,
+        data: Mapping[str, Any],
+        client_token: str | None,
+    ) -> LaunchTemplate | None:
+        """Return the template of that name if this very request made it."""
+        query = select(launch_templates).where(
+            launch_templates.c.account == account, launch_templates.c.name == name
+        )
+        row = tx.execute(query).one_or_none()
+        if row is None:
+            return None
+        first = self._by_token(tx, row.id, client_token)
+        is_same = first is not None and first.version == 1 and first.data == data
+        return LaunchTemplate(**row._mapping) if is_same else None
+
+    def _by_token(
+        self, tx: Transaction, id_: LaunchTemplateId, client_token: str | None
+    ) -> TemplateVersion | None:
+        if client_token is None:
+            return None
+        query = select(launch_template_versions).where(
+            launch_template_versions.c.template_id == id_,
+            launch_template_versions.c.client_token == client_token,
+        )
+        row = tx.execute(query).first()
+        return None if row is None else _version(row)
+
     def _set(self, tx: Transaction, id_: LaunchTemplateId, **values: int) -> None:
         tx.execute(update(launch_templates).where(launch_templates.c.id == id_).values(**values))
+
+
+def _number(name: str) -> int:
+    if not (name.isascii() and name.isdigit() and len(name) <= 9):
+        raise InvalidValue(f"{name!r} is no version: a number, $Default or $Latest is")
+    return int(name)
 
 
 def _version(row: Any) -> TemplateVersion:

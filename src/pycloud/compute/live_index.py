@@ -17,8 +17,9 @@ from pycloud.compute.nodes import NodeStore
 from pycloud.compute.placement import Pick, Placement, Request, pick
 from pycloud.compute.policies import Policy
 from pycloud.compute.records import NodeMode, NodeRoom, NodeState
+from pycloud.compute.types import InstanceType
 from pycloud.errors import NotFound
-from pycloud.ids import NodeName
+from pycloud.ids import ADMIN_ACCOUNT, NodeName
 from pycloud.state.transaction import Transaction
 
 ABSENT = "not part of this cloud any more"
@@ -36,18 +37,21 @@ class LiveIndex:
         self._is_here = is_here
         self._index = NodeIndex(policy)
         self._mark = 0
-        self._unheard: set[NodeName] = set()
+        self._unheard: dict[NodeName, NodeState] = {}
         self._lock = threading.Lock()
 
     def catch_up(self, tx: Transaction) -> None:
         """Bring the index up to what `tx` sees."""
         with self._lock:
-            self._mark, rooms = self._store.changed_since(tx, self._mark)
+            mark, rooms = self._store.changed_since(tx, self._mark)
+            if self._mark == 0:
+                self._index, self._unheard = NodeIndex(self._index.policy), {}
+            self._mark = mark
             for room in rooms:
                 self._note(room)
 
     def read_again(self) -> None:
-        """Read all nodes anew next time."""
+        """Forget all nodes, and read them anew next time."""
         with self._lock:
             self._mark = 0
 
@@ -64,10 +68,10 @@ class LiveIndex:
             if room.state is NodeState.ENABLED and room.problem is None
         ]
 
-    def unheard(self) -> frozenset[NodeName]:
-        """Return the nodes that nobody hears of: silent ones, and those in maintenance."""
+    def unheard(self) -> dict[NodeName, NodeState]:
+        """Return the nodes that nobody hears of, and whether that is for silence or maintenance."""
         with self._lock:
-            return frozenset(self._unheard)
+            return dict(self._unheard)
 
     def zones(self) -> list[str]:
         """Return the zones that have nodes, by name."""
@@ -97,11 +101,20 @@ class LiveIndex:
         with self._lock:
             return explain(self._index, request, count)
 
+    def explain_alone(self, name: NodeName, kind: InstanceType) -> Explanation:
+        """Say what speaks for and against this one node, whoever may use it."""
+        with self._lock:
+            room = self._index.get(name)
+        alone = NodeIndex(self._index.policy)
+        if room is not None:
+            alone.put(attrs.evolve(room, dedicated_to=None))
+        return explain(alone, Request(kind, Placement(), ADMIN_ACCOUNT), 1)
+
     def _note(self, room: NodeRoom) -> None:
         if room.state in (NodeState.SILENT, NodeState.MAINTENANCE):
-            self._unheard.add(room.name)
+            self._unheard[room.name] = room.state
         else:
-            self._unheard.discard(room.name)
+            self._unheard.pop(room.name, None)
         if room.mode is NodeMode.GONE:
             self._index.remove(room.name)
         elif self._is_here(room.name):

@@ -14,6 +14,7 @@ from ipaddress import IPv4Network
 
 import attrs
 
+from pycloud import limits
 from pycloud.compute.hypervisor import Domain, FoundDomain, FoundHost, Hypervisor, Power
 from pycloud.compute.plan import GuestPlan, GuestReport, NodePlan, NodeReport, Wish
 from pycloud.compute.records import NodeRoom
@@ -70,10 +71,11 @@ class NodeController:
         self.blocks = blocks
         self.labels = checked_labels(labels or {})
         self.dedicated_to = dedicated_to
-        if min(cpu_overcommit, memory_overcommit) <= 0 or workers < 1:
+        factors = (cpu_overcommit, memory_overcommit)
+        if not all(0 < factor < limits.OVERCOMMIT_MAX for factor in factors) or workers < 1:
             raise InvalidValue(
-                f"node {name!r}: overcommit factors are above 0, not {cpu_overcommit} and {memory_overcommit}; "
-                f"workers are 1 or more, not {workers}"
+                f"node {name!r}: overcommit factors are above 0 and below {limits.OVERCOMMIT_MAX}, "
+                f"not {cpu_overcommit} and {memory_overcommit}; workers are 1 or more, not {workers}"
             )
         reserved = (reserved_cpus, reserved_memory_mib, reserved_disk_gib)
         if min(reserved) < 0:
@@ -91,16 +93,17 @@ class NodeController:
         """Call `on_change` when a guest changes; the result ends that."""
         return self.hypervisor.watch(on_change)
 
-    def room(self) -> NodeRoom:
+    def room(self, *, joins: bool = True) -> NodeRoom:
         """Ask the drivers what this node has. If they do not answer, all is 0 and `problem` says
-        why. Raises `InvalidValue` if nothing is left of what it has.
+        why; so it does if nothing is left of what it has, unless it `joins`: then that raises
+        `InvalidValue`.
         """
         try:
             host, disk_gib = self.hypervisor.found(), self.blocks.capacity_bytes() // _GIB
         except DriverError as error:
             return self._room_of(0, 0, 0, problem=str(error))
         room = self._offer(host, disk_gib)
-        if room.problem is not None:
+        if joins and room.problem is not None:
             raise InvalidValue(f"node {self.name!r}: {room.problem}")
         return room
 

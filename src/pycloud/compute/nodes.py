@@ -17,9 +17,9 @@ from sqlalchemy import (
     Select,
     Update,
     bindparam,
-    delete,
     func,
     literal,
+    or_,
     select,
     update,
 )
@@ -30,6 +30,15 @@ from pycloud.errors import NotFound
 from pycloud.ids import AccountId, NodeName
 from pycloud.state.schema import instances, nodes
 from pycloud.state.transaction import Transaction, horizon, stamp
+
+_WRITTEN = {field.name for field in attrs.fields(NodeRoom)} - {
+    "name",
+    "used_cpus",
+    "used_memory_mib",
+    "used_disk_gib",
+    "turn",
+}
+"""What is not the claims' alone."""
 
 _MANY = 1000
 """If more nodes than this are to be read again, all are."""
@@ -55,12 +64,18 @@ class NodeStore:
 
         Some may come that did not change; none that did is missing.
         """
-        taken_back, self._taken_back = self._taken_back, set()
+        taken_back: set[NodeName] = set()
+        while self._taken_back:  # another thread may add to it meanwhile
+            taken_back.add(self._taken_back.pop())
         since = 0 if len(taken_back) > _MANY else mark
-        rows = list(tx.execute(_changed_since(tx.is_sqlite), {"since": since}))
-        if since and taken_back:
-            query = select(literal(rows[0].mark).label("mark"), nodes)
-            rows += tx.execute(query.where(nodes.c.name.in_(sorted(taken_back))))
+        try:
+            rows = list(tx.execute(_changed_since(tx.is_sqlite), {"since": since}))
+            if since and taken_back:
+                query = select(literal(rows[0].mark).label("mark"), nodes)
+                rows += tx.execute(query.where(nodes.c.name.in_(sorted(taken_back))))
+        except BaseException:
+            self._taken_back |= taken_back
+            raise
         return rows[0].mark, [_room(row) for row in rows if row.name is not None]
 
     def lock(self, tx: Transaction, names: Iterable[NodeName]) -> None:
@@ -79,14 +94,14 @@ class NodeStore:
 
     def write(self, tx: Transaction, room: NodeRoom) -> None:
         """Write a changed node, but for what is claimed of it: that is the claims' alone."""
-        row = _row(room)
-        for claimed in ("used_cpus", "used_memory_mib", "used_disk_gib", "turn"):
-            del row[claimed]
-        self._update(tx, room.name, row)
+        self._expect_undo(tx, room.name)
+        row = {name: value for name, value in _row(room).items() if name in _WRITTEN}
+        tx.execute(_write(tx.is_sqlite), {"node": room.name, **row})
 
     def use(self, tx: Transaction, name: NodeName, kind: InstanceType, times: int = 1) -> None:
         """Count `times` instances of `kind` as claimed, whether there is room or not."""
-        self._update(tx, name, _more(kind, times))
+        self._expect_undo(tx, name)
+        tx.execute(_use(tx.is_sqlite), {"node": name, **_more(kind, times)})
 
     def use_if_fits(
         self, tx: Transaction, name: NodeName, kind: InstanceType, times: int, turn: int
@@ -95,19 +110,8 @@ class NodeStore:
         transaction has the node; tell whether it was done.
         """
         self._expect_undo(tx, name)
-        values = {
-            "node": name,
-            "more_cpus": kind.cpus * times,
-            "more_mib": kind.memory_mib * times,
-            "more_gib": kind.disk_gib * times,
-            "newest": turn,
-        }
+        values = {"node": name, "newest": turn, **_more(kind, times)}
         return tx.execute(_use_if_fits(tx.is_sqlite), values).rowcount > 0
-
-    def forget_gone(self, tx: Transaction) -> None:
-        """Delete the nodes that have left, once no instance is shown that was on them."""
-        shown = select(instances.c.node)
-        tx.execute(delete(nodes).where(nodes.c.mode == NodeMode.GONE, nodes.c.name.not_in(shown)))
 
     def renew_marks(self, tx: Transaction) -> None:
         """Stamp anew what bears a stamp of the future: the database was moved to a server that
@@ -121,14 +125,19 @@ class NodeStore:
     def _expect_undo(self, tx: Transaction, name: NodeName) -> None:
         tx.undo.append(lambda: self._taken_back.add(name))
 
-    def list(self, tx: Transaction) -> list[NodeRoom]:
-        """Return all nodes in the order of their joining."""
-        return [_room(row) for row in tx.execute(select(nodes).order_by(nodes.c.position))]
+    def shown(self, tx: Transaction) -> list[NodeRoom]:
+        """Return the nodes in the order of their joining; those that have left, as long as an
+        instance is shown that was on them.
+        """
+        present = nodes.c.mode != NodeMode.GONE
+        query = select(nodes).where(or_(present, nodes.c.name.in_(select(instances.c.node))))
+        return [_room(row) for row in tx.execute(query.order_by(nodes.c.position))]
 
-    def _update(self, tx: Transaction, name: NodeName, values: dict[str, Any]) -> None:
-        self._expect_undo(tx, name)
-        values = values | {"changed": stamp(nodes.c.changed, sqlite=tx.is_sqlite)}
-        tx.execute(update(nodes).where(nodes.c.name == name).values(values))
+    def list(self, tx: Transaction) -> list[NodeRoom]:
+        """Return all nodes in the order of their joining, also all that have ever left: a row that
+        is deleted could tell no other process of that.
+        """
+        return [_room(row) for row in tx.execute(select(nodes).order_by(nodes.c.position))]
 
 
 def merged(known: NodeRoom, found: NodeRoom) -> NodeRoom:
@@ -161,41 +170,57 @@ def _changed_since(sqlite: bool) -> Select[Any]:
     return select(mark.c.mark, nodes).select_from(joined)
 
 
+_CPUS, _MEMORY, _DISK = (
+    bindparam(name, type_=BigInteger) for name in ("more_cpus", "more_mib", "more_gib")
+)
+_USED: dict[Any, Any] = {
+    nodes.c.used_cpus: nodes.c.used_cpus + _CPUS,
+    nodes.c.used_memory_mib: nodes.c.used_memory_mib + _MEMORY,
+    nodes.c.used_disk_gib: nodes.c.used_disk_gib + _DISK,
+}
+_MINE = nodes.c.name == bindparam("node")
+
+
+def _more(kind: InstanceType, times: int) -> dict[str, int]:
+    return {
+        "more_cpus": kind.cpus * times,
+        "more_mib": kind.memory_mib * times,
+        "more_gib": kind.disk_gib * times,
+    }
+
+
+@cache
+def _write(sqlite: bool) -> Update:
+    changed = {"changed": stamp(nodes.c.changed, sqlite=sqlite)}
+    return update(nodes).where(_MINE).values({name: bindparam(name) for name in _WRITTEN} | changed)
+
+
+@cache
+def _use(sqlite: bool) -> Update:
+    changed = {nodes.c.changed: stamp(nodes.c.changed, sqlite=sqlite)}
+    return update(nodes).where(_MINE).values(_USED | changed)
+
+
 @cache
 def _use_if_fits(sqlite: bool) -> Update:
     c = nodes.c
-    cpus, memory, disk = (
-        bindparam(name, type_=BigInteger) for name in ("more_cpus", "more_mib", "more_gib")
-    )
-    mine = c.name == bindparam("node")
     fits = [
-        mine,
-        c.used_cpus + cpus <= c.cpus,
-        c.used_memory_mib + memory <= c.memory_mib,
-        c.used_disk_gib + disk <= c.disk_gib,
+        _MINE,
+        c.used_cpus + _CPUS <= c.cpus,
+        c.used_memory_mib + _MEMORY <= c.memory_mib,
+        c.used_disk_gib + _DISK <= c.disk_gib,
         c.mode == NodeMode.ENABLED,
         c.problem.is_(None),
     ]
     if not sqlite:
         # Whoever has the row now may be long about it: another node will do as well.
-        free = select(c.name).where(mine).with_for_update(skip_locked=True)
+        free = select(c.name).where(_MINE).with_for_update(skip_locked=True)
         fits.append(c.name == free.scalar_subquery())
-    values = {
-        c.used_cpus: c.used_cpus + cpus,
-        c.used_memory_mib: c.used_memory_mib + memory,
-        c.used_disk_gib: c.used_disk_gib + disk,
+    placed = {
         c.turn: bindparam("newest", type_=BigInteger),
         c.changed: stamp(c.changed, sqlite=sqlite),
     }
-    return update(nodes).where(*fits).values(values)
-
-
-def _more(kind: InstanceType, times: int) -> dict[str, Any]:
-    return {
-        "used_cpus": nodes.c.used_cpus + kind.cpus * times,
-        "used_memory_mib": nodes.c.used_memory_mib + kind.memory_mib * times,
-        "used_disk_gib": nodes.c.used_disk_gib + kind.disk_gib * times,
-    }
+    return update(nodes).where(*fits).values(_USED | placed)
 
 
 def _row(room: NodeRoom) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from pycloud.names import checked_labels
 
 
 def _tuple(values: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise InvalidValue(f"apart_from is a list of holders: [{values!r}]")
     return tuple(values)
 
 

@@ -24,10 +24,11 @@ from pycloud.compute.nodes import NodeStore, merged
 from pycloud.compute.placement import Pick, Placement, Request
 from pycloud.compute.placement_groups import PlacementGroups
 from pycloud.compute.policies import Policy, RoundRobin
-from pycloud.compute.records import NodeMode, NodeRoom
-from pycloud.compute.types import InstanceType
-from pycloud.errors import Duplicate, InUse, NoRoom, WrongState
+from pycloud.compute.records import NodeMode, NodeRoom, NodeState
+from pycloud.compute.types import InstanceType, checked_size
+from pycloud.errors import Duplicate, InUse, InvalidValue, NoRoom, NotFound, WrongState
 from pycloud.ids import ADMIN_ACCOUNT, AccountId, NodeName
+from pycloud.names import checked_name
 from pycloud.state.database import Database
 from pycloud.state.transaction import Transaction
 
@@ -70,15 +71,17 @@ class ClusterScheduler:
             self.nodes[node.name] = node
         self._store = NodeStore()
         self._claims = ClaimStore(self._store)
-        self._index = LiveIndex(self._store, policy or RoundRobin(), self.nodes.__contains__)
+        self._index = LiveIndex(self._store, _checked(policy), self.nodes.__contains__)
 
     # Nodes
 
     def open(self) -> None:
         """Make the nodes known to the state, with what their hypervisors have. A node that does
-        not answer has a `problem`. Raises `InvalidValue` for one that offers nothing.
+        not answer has a `problem`. Raises `InvalidValue` for a new one that offers nothing.
         """
-        found = [node.room() for node in self.nodes.values()]
+        with self.state.reading() as tx:
+            known = {room.name for room in self.rooms(tx) if room.mode is not NodeMode.GONE}
+        found = [node.room(joins=node.name not in known) for node in list(self.nodes.values())]
         with self.state.transaction() as tx:
             self._store.renew_marks(tx)
             self._enter(tx, found)
@@ -100,6 +103,8 @@ class ClusterScheduler:
     def leave(self, name: str) -> None:
         """Take a node away that has nothing any more: see `drain`. Raises `NotFound`, and `InUse`
         naming what is still on it.
+
+        Every process that has the node must be told; the second one finds that it has left.
         """
         with self.state.transaction() as tx:
             self.remove(tx, name)
@@ -137,9 +142,10 @@ class ClusterScheduler:
         *,
         account: AccountId = ADMIN_ACCOUNT,
     ) -> NodeName:
-        """Claim room for one instance of `kind`. Raises `NoRoom`, `NotFound`, and `Duplicate` if
-        `holder` has room already.
+        """Claim room for one instance of `kind`. Raises `NoRoom`, `NotFound`, `InvalidValue`, and
+        `Duplicate` if `holder` has room already.
         """
+        checked_name("holder", holder)
         try:
             with self.state.transaction() as tx:
                 [found] = self.claim(tx, kind, [holder], placement, account=account)
@@ -161,21 +167,31 @@ class ClusterScheduler:
         account: AccountId = ADMIN_ACCOUNT,
     ) -> Explanation:
         """Say what speaks for and against placing `count` instances of `kind`, without doing it.
-        Raises `NotFound` for a node, zone or group that there is not.
+        Raises `InvalidValue`, and `NotFound` for a node, zone or group that there is not.
         """
+        if count < 1:
+            raise InvalidValue(f"ask for 1 instance or more, not {count}")
         with self.state.reading() as tx:
             request = self._looked_up(tx, kind, placement, account)
         return self._index.explain(request, count)
 
     def capacity(
-        self, kinds: Iterable[InstanceType], *, zone: str | None = None
+        self,
+        kinds: Iterable[InstanceType],
+        *,
+        zone: str | None = None,
+        account: AccountId | None = None,
     ) -> dict[str, Capacity]:
         """Return for each type how many instances of it alone fit now, and would fit on empty
-        nodes; of all zones, or of one. Raises `NotFound`.
+        nodes; of all zones, or of one; on all nodes, or on those that `account` may use. Raises
+        `NotFound`, `InvalidValue`.
         """
+        kinds = [checked_size(kind) for kind in kinds]
         live = self._live()
         live.check(Placement(zone=zone))
         rooms = [room for room in live.usable() if zone in (None, room.zone)]
+        if account is not None:
+            rooms = [room for room in rooms if room.dedicated_to in (None, account)]
         free = Counter((room.free_cpus, room.free_memory_mib, room.free_disk_gib) for room in rooms)
         total = Counter((room.cpus, room.memory_mib, room.disk_gib) for room in rooms)
         return {
@@ -185,8 +201,10 @@ class ClusterScheduler:
     # Building blocks
 
     def rooms(self, tx: Transaction) -> list[NodeRoom]:
-        """Return all nodes of the state in the order of their joining."""
-        return self._store.list(tx)
+        """Return all nodes in the order of their joining; those that have left, as long as an
+        instance is shown that was on them.
+        """
+        return self._store.shown(tx)
 
     def claim(
         self,
@@ -201,10 +219,15 @@ class ClusterScheduler:
         """Claim room for an instance of each holder, or for as many as fit but `least` (default:
         all), as part of `tx`.
 
-        Returns the nodes, in the order of `holders`. Raises `NoRoom`, and `NotFound` for a node,
-        zone or group that there is not.
+        Returns the nodes, in the order of `holders`. Raises `InvalidValue`, `NoRoom`, and
+        `NotFound` for a node, zone or group that there is not.
         """
         needed = len(holders) if least is None else least
+        if not 1 <= needed <= len(set(holders)) == len(holders):
+            raise InvalidValue(
+                f"a claim is for 1 holder or more, each named once, and for 1 to all of them; "
+                f"not for {needed} of {list(holders)}"
+            )
         request = self._looked_up(tx, kind, placement, account)
         busy: set[NodeName] = set()
         while True:
@@ -218,7 +241,7 @@ class ClusterScheduler:
 
     def reclaim(self, tx: Transaction, wants: Sequence[tuple[str, NodeName, InstanceType]]) -> None:
         """Claim cores and memory again for holders that kept their disks on these nodes, as part
-        of `tx`. Raises `NoRoom`.
+        of `tx`. Raises `NoRoom`, which says what that one node lacks: no other has the disk.
         """
         self._store.lock(tx, {name for _, name, _ in wants})
         self._index.catch_up(tx)
@@ -226,8 +249,8 @@ class ClusterScheduler:
             more = attrs.evolve(kind, disk_gib=0)
             if not self._store.use_if_fits(tx, name, more, 1, self._index.newest_turn() + 1):
                 self._index.catch_up(tx)
-                request = Request(more, Placement(node=name), ADMIN_ACCOUNT)
-                raise NoRoom(str(self._index.explain(request, 1)))
+                why = self._index.explain_alone(name, more)
+                raise NoRoom(f"{holder} can start on {name} alone, which has its disk: {why}")
             self._claims.widen(tx, holder, kind)
 
     def keep_disk(self, tx: Transaction, holder: str) -> None:
@@ -249,6 +272,10 @@ class ClusterScheduler:
     def remove(self, tx: Transaction, name: str) -> None:
         """Mark a node as gone, as part of `tx`. Raises `NotFound`, `InUse`."""
         room = self._store.find(tx, NodeName(name))
+        if room.mode is NodeMode.GONE:
+            if name in self.nodes:
+                return  # it left through another process
+            raise NotFound("node", name)
         holders = self.holders(tx, name)
         if holders:
             raise InUse(
@@ -262,8 +289,8 @@ class ClusterScheduler:
         """Return who holds room on the node."""
         return self._claims.holders(tx, NodeName(name))
 
-    def unheard(self, tx: Transaction) -> frozenset[NodeName]:
-        """Return the nodes that nobody hears of: silent ones, and those in maintenance."""
+    def unheard(self, tx: Transaction) -> dict[NodeName, NodeState]:
+        """Return the nodes that nobody hears of, and whether that is for silence or maintenance."""
         self._index.catch_up(tx)
         return self._index.unheard()
 
@@ -274,10 +301,6 @@ class ClusterScheduler:
         self._index.catch_up(tx)
         rooms = self._index.rooms()
         return [room for room in rooms if room.mode is not NodeMode.MAINTENANCE]
-
-    def forget_gone(self, tx: Transaction) -> None:
-        """Delete nodes that have left, once no instance is shown that was on them."""
-        self._store.forget_gone(tx)
 
     # Behind them
 
@@ -295,7 +318,9 @@ class ClusterScheduler:
             if before is None:
                 continue
             mode = NodeMode.ENABLED if before.mode is NodeMode.GONE else before.mode
-            after = attrs.evolve(merged(before, room), mode=mode)
+            # Whoever opens has waited for no answer yet: who was silent is, until there is one.
+            silent = before.silent and room.problem is not None
+            after = attrs.evolve(merged(before, room), mode=mode, silent=silent)
             if after != before:
                 self._store.write(tx, after)
 
@@ -321,7 +346,7 @@ class ClusterScheduler:
         """Find what the placement names, and bring the index up to date; the group is locked if
         `tx` writes, before anything is read that depends on it.
         """
-        request = Request(kind, placement, account)
+        request = Request(checked_size(kind), placement, account)
         if placement.group is not None:
             group = self.groups.find(tx, placement.group, account=account)
             self.groups.check_partition(group, placement.partition)
@@ -356,6 +381,8 @@ class ClusterScheduler:
                         return picks
                     self._let_go(taken)
             except _TakenError as error:
+                if error.name in busy:
+                    self._index.read_again()  # no other has it, so the rows are not as we know them
                 busy.add(error.name)
 
     def _hold(
@@ -397,6 +424,13 @@ class _TakenError(Exception):
 
     def __init__(self, name: NodeName) -> None:
         self.name = name
+
+
+def _checked(policy: Policy | None) -> Policy:
+    policy = RoundRobin() if policy is None else policy
+    if isinstance(policy, type) or not callable(getattr(policy, "rank", None)):
+        raise InvalidValue(f"a policy is an object with a method rank(node), not {policy!r}")
+    return policy
 
 
 def _how_many(sizes: Counter[tuple[int, int, int]], kind: InstanceType) -> int:

@@ -30,6 +30,18 @@ class InstanceType:
         return f"{self.name} ({cores}, {self.memory_mib} MiB, {self.disk_gib} GiB)"
 
 
+def checked_size(kind: InstanceType) -> InstanceType:
+    """Return `kind` if an instance can be that large; raise `InvalidValue` otherwise.
+
+    >>> checked_size(InstanceType("tiny", cpus=1, memory_mib=128, disk_gib=1)).name
+    'tiny'
+    """
+    for size in (kind.cpus, kind.memory_mib, kind.disk_gib):
+        if not isinstance(size, int) or size < 1:
+            raise InvalidValue(f"{kind}: cores, memory and disk are whole numbers from 1 on")
+    return kind
+
+
 DEFAULT_TYPES = tuple(
     InstanceType(*row)
     for row in (
@@ -100,9 +112,7 @@ class InstanceTypes:
         `InvalidValue`.
         """
         checked_name("instance type", kind.name)
-        if min(kind.cpus, kind.memory_mib, kind.disk_gib) < 1:
-            raise InvalidValue(f"{kind}: cores, memory and disk are whole numbers from 1 on")
-        self._write(kind, removed=False)
+        self._write(checked_size(kind), removed=False)
 
     def remove(self, name: str) -> None:
         """Take a type away; instances of it stay. Raises `NotFound`."""

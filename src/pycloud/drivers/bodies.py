@@ -50,6 +50,7 @@ class RequestBody(io.RawIOBase):
         self._more_bytes = most_bytes
         """How much may come yet."""
         self._on_first_read = on_first_read
+        self._is_broken = False
         self.is_begun = False
         self.is_over = length_bytes == 0
 
@@ -59,9 +60,17 @@ class RequestBody(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Fill the buffer with what there is; 0 at the end."""
+        if self._is_broken:
+            raise BodyError("the body was broken off before")
         if not self.is_begun:
             self.is_begun = True
             self._on_first_read()
+        self._is_broken = True  # until this piece is known to be good
+        count = self._fill(buffer)
+        self._is_broken = False
+        return count
+
+    def _fill(self, buffer: Any) -> int:
         if self._left_bytes == 0 and not self.is_over and self._is_chunked:
             self._begin_chunk()
         if self.is_over:

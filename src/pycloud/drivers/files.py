@@ -8,6 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from pycloud.errors import Cannot, DiskFull
@@ -15,6 +16,7 @@ from pycloud.ids import BlobId
 from pycloud.storage.blobs import FoundBlob, OpenBlob, Readable, WrittenBlob
 
 _CHUNK = 1024 * 1024
+_SYNC_EVERY = 32 * _CHUNK
 _UNFINISHED = ".part"
 _QUARANTINE = "quarantine"
 
@@ -50,11 +52,10 @@ class FileBlobs:
             size = _copy(stream, unfinished)
             unfinished.rename(place)
             _sync(place.parent)
-        except OSError as error:
+        except BaseException as error:  # the stream's own errors, too, leave nothing behind
             _forget(unfinished)
-            raise _translated(error, place) from error
-        except Exception:
-            _forget(unfinished)
+            if isinstance(error, OSError):
+                raise _translated(error, place) from error
             raise
         return WrittenBlob(blob, size)
 
@@ -141,15 +142,50 @@ def _copy(stream: Readable, to: Path) -> int:
     size = 0
     file = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        while chunk := stream.read(_CHUNK):
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(file, view) :]
-            size += len(chunk)
+        with _Syncer(file) as syncer:
+            while chunk := stream.read(_CHUNK):
+                view = memoryview(chunk)
+                while view:
+                    view = view[os.write(file, view) :]
+                size += len(chunk)
+                syncer.wrote(size)
         os.fsync(file)
     finally:
         os.close(file)
     return size
+
+
+class _Syncer:
+    """Lets a long file be synced while it is written: otherwise it is all left for the end."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._synced = 0
+        self._pool: ThreadPoolExecutor | None = None
+        self._running: Future[None] | None = None
+
+    def __enter__(self) -> _Syncer:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+        self._check()
+
+    def wrote(self, size: int) -> None:
+        """Begin another sync, if much was written and none is under way."""
+        if size - self._synced < _SYNC_EVERY or (self._running and not self._running.done()):
+            return
+        self._check()
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, "pycloud-sync")
+        self._synced = size
+        self._running = self._pool.submit(os.fdatasync, self._file)
+
+    def _check(self) -> None:
+        """Raise what the last sync raised: the kernel says it once, and not again in the end."""
+        if self._running is not None:
+            self._running.result()
 
 
 def _forget(unfinished: Path) -> None:

@@ -21,11 +21,17 @@ from cheroot.ssl.builtin import BuiltinSSLAdapter
 from pycloud.drivers.bodies import RequestBody
 
 _TTL_DEFAULT = 64
-_SKIPPED_BYTES = 1024**2
+_SINGLE = frozenset(
+    {
+        *(b"Authorization", b"Content-Length", b"Content-Type", b"Host", b"Transfer-Encoding"),
+        b"X-Amz-Date",
+    }
+)
+"""Headers that decide what a request is."""
+_SKIPPED_BYTES = 2 * 1024**2
 """So much of a body that nobody reads is read to its end, so that the connection can be kept."""
 
 _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_ONCE = (b"Content-Length", b"Host", b"Authorization")
 
 _log = logging.getLogger("pycloud.http")
 
@@ -110,21 +116,28 @@ class Descriptor:
         return self._number
 
 
-class Headers(cheroot.HeaderReader):
-    """Reads headers none of which is so written that two readers could see two requests."""
-
-    def __init__(self) -> None:
-        self._single: set[bytes] = set()
+class Reader(cheroot.HeaderReader):
+    """Reads headers whose names are names: with a space before the colon, two readers see two
+    requests.
+    """
 
     def _transform_key(self, key_name: bytes) -> bytes:
         if not _HEADER_NAME.fullmatch(key_name):
             raise ValueError("Illegal header name.")
-        key = bytes(key_name.title())
-        if key in self._single:
-            raise ValueError(f"{key.decode()} stands twice.")
-        if key in _ONCE:
-            self._single.add(key)
-        return key
+        return bytes(key_name.title())
+
+
+class Headers(dict[bytes, bytes]):
+    """A request's headers as they are read. Raises `ValueError` for what another server on the way
+    may have understood otherwise, and found other requests in it (RFC 9112, 6.3 and 11.2).
+    """
+
+    def __setitem__(self, name: bytes, value: bytes) -> None:
+        if b"_" in name and name.replace(b"_", b"-") in _SINGLE:
+            return  # in the environment it would be that header
+        if name in self and name in _SINGLE:
+            raise ValueError(f"two headers {name.decode('latin-1')}")
+        super().__setitem__(name, value)
 
 
 class Request(cheroot.HTTPRequest):
@@ -132,6 +145,7 @@ class Request(cheroot.HTTPRequest):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.inheaders = Headers()
         self.header_reader = self._read_headers
         self.expects: bytes | None = None
         self.sent: dict[str, str] = {}
@@ -166,12 +180,10 @@ class Request(cheroot.HTTPRequest):
         super().send_headers()
 
     def _read_headers(self, stream: Any, headers: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        found: dict[bytes, bytes] = Headers()(stream, headers)
+        found: dict[bytes, bytes] = Reader()(stream, headers)
         self.sent = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in found.items()
         }
-        for name in [name for name in found if b"_" in name]:
-            del found[name]  # WSGI knows no difference to the name with a dash
         length = found.get(b"Content-Length")
         if length is not None and not length.isdigit():
             raise ValueError("Malformed Content-Length Header.")

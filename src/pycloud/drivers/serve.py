@@ -12,6 +12,8 @@ from pycloud.errors import Cannot, InvalidValue
 
 _HEADER_BYTES = 64 * 1024
 _TIMEOUT_S = 10
+# More than `limits.QUERY_BODY_BYTES`: what is too large for EC2 is refused in EC2's own words.
+_BODY_BYTES = 2 * 1024**2
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -46,7 +48,7 @@ class WsgiServer:
         *,
         threads: int = 8,
         freebind: bool = False,
-        body_bytes: int = 1024**2,
+        body_bytes: int = _BODY_BYTES,
         certificate: Path | str | None = None,
         key: Path | str | None = None,
     ) -> None:

@@ -7,14 +7,18 @@ from typing import Any
 
 from pycloud.aws.actions import Actions, Answer
 from pycloud.aws.errors import AWSError
+from pycloud.compute.records import Instance
 from pycloud.ec2.answers import picked, put_tags, tag_set, tags_for
 from pycloud.ec2.call import Call, check_ids
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.instances import check_instance_ids
+from pycloud.ec2.pages import page
 from pycloud.ec2.taken import EC2
-from pycloud.errors import InUse, LimitExceeded, NoAddress
-from pycloud.ids import AllocationId, InstanceId
+from pycloud.errors import InUse, LimitExceeded, NoAddress, NotFound
+from pycloud.ids import AccountId, AllocationId, InstanceId
 from pycloud.network.elastic import ElasticAddress, ElasticAddresses
+from pycloud.network.records import interface_of
+from pycloud.state.transaction import Transaction
 
 actions = Actions("ec2", EC2)
 
@@ -23,6 +27,7 @@ _FILTERS = {
     "association-id": "AssociationId",
     "domain": "Domain",
     "instance-id": "InstanceId",
+    "network-border-group": "NetworkBorderGroup",
     "network-interface-id": "NetworkInterfaceId",
     "network-interface-owner-id": "NetworkInterfaceOwnerId",
     "private-ip-address": "PrivateIpAddress",
@@ -64,16 +69,39 @@ def describe_addresses(
     account, addresses = call.whose(public_ips)
     ids = allocation_ids or ()
     check_ids(ids, ["eipalloc"], "InvalidAllocationID.NotFound")
-    if call.cloud.elastic is None:
-        found: list[ElasticAddress] = []
-    else:
-        found = call.cloud.elastic.list(account=account)
     with call.cloud.state.reading() as tx:
+        found = _list(call, account)
         tags = call.cloud.tags.of(tx, [one.id for one in found])
-    items = [_described(call, one, tags.get(one.id)) for one in found]
+        holders = call.cloud.instances.find(
+            tx, [one.instance_id for one in found if one.instance_id is not None]
+        )
+    private = {holder.id: str(holder.address) for holder in holders}
+    items = [_described(call, one, tags.get(one.id), private) for one in found]
     items = picked(items, "PublicIp", addresses, "InvalidAddress.NotFound")
     items = picked(items, "AllocationId", ids, "InvalidAllocationID.NotFound")
     return {"Addresses": chosen(items, filters, _FILTERS)}
+
+
+@actions.action(
+    "DescribeAddressesAttribute", harmless={"Attribute": "domain-name is the one that there is"}
+)
+def describe_addresses_attribute(
+    call: Call,
+    *,
+    allocation_ids: Sequence[str] | None = None,
+    max_results: int | None = None,
+    next_token: str | None = None,
+) -> Answer:
+    """The one attribute is the name that an address leads back to, and no address has one here.
+    Terraform asks for it.
+    """
+    ids = allocation_ids or ()
+    check_ids(ids, ["eipalloc"], "InvalidAllocationID.NotFound")
+    found = _list(call, call.account)
+    items = [{"PublicIp": str(one.address), "AllocationId": one.id} for one in found]
+    items = picked(items, "AllocationId", ids, "InvalidAllocationID.NotFound")
+    shown, token = page(items, "AllocationId", max_results, next_token, least=1)
+    return {"Addresses": shown, "NextToken": token}
 
 
 @actions.action("AssociateAddress", codes={InUse: "Resource.AlreadyAssociated"})
@@ -89,9 +117,9 @@ def associate_address(
 ) -> Answer:
     """Old tools name the address, and move it; today's name the allocation, and may."""
     instance = _instance(call, instance_id, network_interface_id)
-    with call.cloud.state.transaction():
+    with call.cloud.state.transaction() as tx:
         found = _find(call, allocation_id, public_ip)
-        [one] = call.cloud.describe_instances([instance], account=call.account)
+        [one] = _holders(call, tx, instance, interface=instance_id is None)
         if one.address is None:
             raise AWSError(
                 "IncorrectInstanceState", f"{one.id} is {one.state}: it has no interface"
@@ -116,7 +144,7 @@ def disassociate_address(
     """Nothing happens to an address that leads nowhere."""
     with call.cloud.state.transaction():
         if association_id is not None:
-            for one in _list(call):
+            for one in _list(call, call.account):
                 if one.association_id == association_id:
                     _store(call).disassociate(one.id, account=call.account)
                     return None
@@ -151,8 +179,8 @@ def _store(call: Call) -> ElasticAddresses:
     return call.cloud.elastic
 
 
-def _list(call: Call) -> list[ElasticAddress]:
-    return _store(call).list(account=call.account)
+def _list(call: Call, account: AccountId | None) -> list[ElasticAddress]:
+    return [] if call.cloud.elastic is None else call.cloud.elastic.list(account=account)
 
 
 def _find(call: Call, allocation_id: str | None, public_ip: str | None) -> ElasticAddress:
@@ -162,7 +190,7 @@ def _find(call: Call, allocation_id: str | None, public_ip: str | None) -> Elast
             "The request must contain AllocationId or PublicIp, and not both",
         )
     wanted = AllocationId(allocation_id or "")
-    for one in _list(call):
+    for one in _list(call, call.account):
         if one.id == wanted or str(one.address) == public_ip:
             return one
     if allocation_id is not None:
@@ -182,7 +210,24 @@ def _instance(call: Call, instance_id: str | None, interface_id: str | None) -> 
     return check_instance_ids([instance_id])[0]
 
 
-def _described(call: Call, one: ElasticAddress, tags: Mapping[str, str] | None) -> dict[str, Any]:
+def _holders(
+    call: Call, tx: Transaction, instance: InstanceId, *, interface: bool
+) -> list[Instance]:
+    """Return the one instance. Raises `NotFound`: of its interface, if that was named."""
+    try:
+        return call.cloud.instances.find(tx, [instance], account=call.account)
+    except NotFound:
+        if not interface:
+            raise
+        raise NotFound("network interface", interface_of(instance)) from None
+
+
+def _described(
+    call: Call,
+    one: ElasticAddress,
+    tags: Mapping[str, str] | None,
+    private: Mapping[InstanceId, str],
+) -> dict[str, Any]:
     described: dict[str, Any] = {
         "PublicIp": str(one.address),
         "AllocationId": one.id,
@@ -193,11 +238,10 @@ def _described(call: Call, one: ElasticAddress, tags: Mapping[str, str] | None) 
         "Tags": tag_set(tags),
     }
     if one.instance_id is not None:
-        [instance] = call.cloud.describe_instances([one.instance_id], account=one.account)
         described |= {
             "AssociationId": one.association_id,
-            "NetworkInterfaceId": f"eni-{one.instance_id.partition('-')[2]}",
+            "NetworkInterfaceId": interface_of(one.instance_id),
             "NetworkInterfaceOwnerId": one.account,
-            "PrivateIpAddress": str(instance.address),
+            "PrivateIpAddress": private[one.instance_id],
         }
     return described

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pycloud import limits
 from pycloud.aws.errors import AWSError
 from pycloud.ec2.call import Call
 from pycloud.ec2.filters import SomeItem
@@ -45,6 +46,10 @@ def tags_for(
             )
         if named == kind:
             tags |= pairs(one.get("Tags") or ())
+    if len(tags) > limits.TAGS:
+        raise AWSError(
+            "TagLimitExceeded", f"A thing has at most {limits.TAGS} tags, not {len(tags)}"
+        )
     return tags
 
 

@@ -6,13 +6,16 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from pycloud import limits
-from pycloud.aws.actions import Action, ErrorCodes
+from pycloud.aws.actions import Action
 from pycloud.aws.callers import Caller, Keys
-from pycloud.aws.documents import answer_document, error_document
+from pycloud.aws.canonical import as_bytes
+from pycloud.aws.documents import answer_document, error_document, namespace_of
 from pycloud.aws.errors import AWSError
 from pycloud.aws.models import service_model
 from pycloud.aws.parameters import Tree, pairs_of, tree_of
@@ -52,6 +55,8 @@ _COMMON: Final = frozenset(
     }
 )
 """Parameters of every request, beside those of its action."""
+
+_FORM: Final = "application/x-www-form-urlencoded"
 
 StartResponse = Callable[..., Any]
 
@@ -100,7 +105,7 @@ class EC2App:
         ]
         if status == 405:
             headers.append(("Allow", "GET, POST"))
-        start_response(f"{status} {_phrase(status)}", headers)
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 
@@ -134,11 +139,8 @@ class _Request:
             return 200, self._carry_out()
         except AWSError as error:
             refusal = error
-        except PyCloudError as error:
-            refusal = error_of(error, self._codes)
-        except Exception:  # noqa: BLE001 - whatever it is, the client must get an answer
-            _log.exception("%s %s failed", self.id, self.action)
-            refusal = AWSError("InternalError", "An internal error has occurred")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client must get an answer
+            refusal = self._refusal_of(error)
         self.outcome = refusal.code
         return refusal.status, error_document(self._service, refusal, self.id)
 
@@ -146,17 +148,19 @@ class _Request:
         request = read_request(self._environ, most_bytes=limits.QUERY_BODY_BYTES)
         if request.method not in ("GET", "POST"):
             raise AWSError("MethodNotAllowed", f"The method is GET or POST, not {request.method}")
-        pairs = pairs_of(request.query.encode("latin-1"))
-        form = pairs_of(request.body) if request.method == "POST" else []
+        pairs = pairs_of(as_bytes(request.query))
+        form = _form_of(request)
+        self._service = _service_of([*pairs, *form])
         self.caller = caller_of(request, pairs, form, self._keys, self._now)
         tree = tree_of([*pairs, *form])
         version = _value(tree, "Version")
-        self._service = _SERVICES.get(version, "ec2")
+        namespace_of(self._service, version)  # refused before anything is done
         action = self._find(_value(tree, "Action"))
         arguments, is_dry = action.arguments(
             {name: value for name, value in tree.items() if name not in _COMMON}
         )
         if is_dry:
+            # As on AWS: whether the caller may is asked, not whether there is such a thing.
             raise AWSError(
                 "DryRunOperation", "Request would have succeeded, but DryRun flag is set."
             )
@@ -172,15 +176,38 @@ class _Request:
             self.action = name
             return action
         if name in service_model(self._service).operation_names:
+            self.action = name
             raise AWSError("UnsupportedOperation", f"This cloud does not carry out {name}")
         raise AWSError(
             "InvalidAction", f"The action {name[:80]} is not valid for this web service."
         )
 
-    @property
-    def _codes(self) -> ErrorCodes:
-        action = ACTIONS.get((self._service, self.action))
-        return {} if action is None else action.codes
+    def _refusal_of(self, error: Exception) -> AWSError:
+        """Return what the client is told of an error; if it is ours, the log tells what it was."""
+        if isinstance(error, PyCloudError):
+            action = ACTIONS.get((self._service, self.action))
+            refusal = error_of(error, {} if action is None else action.codes)
+            if refusal.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+                return refusal
+        _log.error("%s %s failed", self.id, self.action, exc_info=error)
+        return AWSError("InternalError", "An internal error has occurred")
+
+
+def _form_of(request: WebRequest) -> list[tuple[str, str]]:
+    """Return the parameters in the body. Raises `AWSError` for a body of anything else."""
+    if not request.body:
+        return []
+    if request.method != "POST":
+        raise AWSError("InvalidRequest", "A GET has no body: its parameters are in the query")
+    kind = request.headers.get("content-type", _FORM).partition(";")[0].strip().lower()
+    if kind != _FORM:
+        raise AWSError("InvalidRequest", f"The body is of type {_FORM}, not {kind[:80]!r}")
+    return pairs_of(request.body)
+
+
+def _service_of(pairs: Iterable[tuple[str, str]]) -> str:
+    version = next((value for name, value in pairs if name == "Version"), "")
+    return _SERVICES.get(version, "ec2")
 
 
 def _value(tree: Tree, name: str) -> str:
@@ -191,9 +218,16 @@ def _value(tree: Tree, name: str) -> str:
 
 
 def _endpoint(environ: Mapping[str, Any], request: WebRequest) -> str:
-    host = request.headers.get("host") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
+    host = request.headers.get("host", "")
+    if not _is_host(host):
+        host = f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
     return f"{environ['wsgi.url_scheme']}://{host}{environ.get('SCRIPT_NAME', '')}/"
 
 
-def _phrase(status: int) -> str:
-    return {200: "OK", 404: "Not Found", 500: "Internal Server Error"}.get(status, "Refused")
+def _is_host(text: str) -> bool:
+    try:
+        parts = urlsplit(f"//{text}")
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.hostname is not None and parts.netloc == text and port != 0

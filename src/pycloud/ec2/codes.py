@@ -35,6 +35,7 @@ _NOT_FOUND: Final = {
     "key pair": "InvalidKeyPair.NotFound",
     "launch template": "InvalidLaunchTemplateId.NotFound",
     "launch template version": "InvalidLaunchTemplateId.VersionNotFound",
+    "network interface": "InvalidNetworkInterfaceID.NotFound",
     "object": "InvalidManifest",
     "permission": "InvalidPermission.NotFound",
     "placement group": "InvalidPlacementGroup.Unknown",

@@ -81,11 +81,7 @@ def _texts(value: Any, path: Sequence[str]) -> Iterator[str]:
 
 def _matcher_of(values: Sequence[str]) -> Callable[[str], bool]:
     plain = {value for value in values if not any(sign in value for sign in "*?\\")}
-    patterns = [
-        re.compile(_PATTERN.sub(_translated, value), re.DOTALL)
-        for value in values
-        if value not in plain
-    ]
+    patterns = [re.compile(_pattern(value), re.DOTALL) for value in values if value not in plain]
 
     def matches(text: str) -> bool:
         return text in plain or any(pattern.fullmatch(text) for pattern in patterns)
@@ -93,10 +89,20 @@ def _matcher_of(values: Sequence[str]) -> Callable[[str], bool]:
     return matches
 
 
-def _translated(found: re.Match[str]) -> str:
-    literal, star, question, text = found.groups()
-    if star:
-        return ".*"
-    if question:
-        return "."
-    return re.escape(text if literal is None else literal)
+def _pattern(value: str) -> str:
+    """Return the regular expression of a value with wildcards.
+
+    What stands between two stars is looked for once, from the left, and never again: with
+    backtracking, a value of many stars would keep the cloud busy for years.
+    """
+    pieces = [""]
+    for literal, star, question, text in _PATTERN.findall(value):
+        if star:
+            pieces.append("")
+        else:
+            pieces[-1] += "." if question else re.escape(literal or text)
+    first, *others = pieces
+    if not others:
+        return first
+    *middle, last = others
+    return f"{first}{''.join(f'(?>.*?{piece})' for piece in middle if piece)}.*{last}"

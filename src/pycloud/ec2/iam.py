@@ -13,6 +13,7 @@ from pycloud.aws.errors import AWSError
 from pycloud.aws.reader import Taken
 from pycloud.ec2.call import Call
 from pycloud.ec2.filters import SomeItem
+from pycloud.ec2.identity import refuse_temporary
 from pycloud.ec2.pages import place_of, token_of
 from pycloud.errors import Duplicate, InUse, InvalidValue, LimitExceeded
 from pycloud.identity.access_keys import AccessKey
@@ -70,6 +71,7 @@ def delete_user(call: Call, *, user_name: str) -> Answer:
 @actions.action("CreateAccessKey", codes=_CODES)
 def create_access_key(call: Call, *, user_name: str | None = None) -> Answer:
     """One's own, without a name; the secret is shown this once."""
+    refuse_temporary(call)
     user = _find(call, user_name)
     key, secret = _identity(call).access_keys.create(user)
     return {"AccessKey": {**_key(key, user), "SecretAccessKey": secret}}
@@ -146,12 +148,7 @@ def list_accounts(call: Call) -> Answer:
 def delete_account(call: Call, *, account_name: str, recursive: bool = False) -> Answer:
     """Its users, keys and certificates go with it if it is `Recursive`; nothing else does."""
     identity = _of_administrator(call)
-    with call.cloud.state.transaction():
-        account = identity.accounts.get(account_name)
-        if recursive:
-            for user in identity.users.list(account=account.id):
-                identity.forget(user)
-        identity.accounts.delete(account.id)
+    call.cloud.delete_account(identity.accounts.get(account_name).id, recursive=recursive)
     return None
 
 
@@ -210,7 +207,7 @@ def _page(
 ) -> tuple[list[SomeItem], str | None]:
     """Return the items of one page in their order, and the marker of the next one."""
     if marker is not None:
-        (after,) = place_of(marker, str)
+        (after,) = place_of(marker, str, code="ValidationError")
         names = [str(item[key]) for item in items]
         items = items[names.index(str(after)) + 1 :] if after in names else []
     if len(items) <= most:

@@ -25,8 +25,19 @@ class IdentityKeys:
         found = self._identity.find(access_key_id, session_token)
         if found is None:
             return None
-        user = found.user
-        return Credential(found.secret, Caller(user.account, user.id, user.name, user.path))
+        user, is_temporary = found.user, session_token is not None
+        caller = Caller(user.account, user.id, user.name, user.path, is_temporary)
+        return Credential(found.secret, caller)
+
+
+def refuse_temporary(call: Call) -> None:
+    """Raise `AWSError` for a caller whose credentials end: nothing that lasts longer is made with
+    them ("Permissions for GetSessionToken", IAM user guide).
+    """
+    if call.caller.is_temporary:
+        raise AWSError(
+            "AccessDenied", "Cannot do this with session credentials: sign with an access key"
+        )
 
 
 @actions.action("GetCallerIdentity")
@@ -39,6 +50,7 @@ def get_caller_identity(call: Call) -> Answer:
 @actions.action("GetSessionToken", codes={InvalidValue: "ValidationError"})
 def get_session_token(call: Call, *, duration_seconds: int = limits.SESSION_DEFAULT_S) -> Answer:
     """Credentials of the same user that end by themselves."""
+    refuse_temporary(call)
     identity = call.cloud.identity
     if identity is None:
         raise AWSError("UnsupportedOperation", "Users of this cloud are kept elsewhere")

@@ -8,8 +8,9 @@ from typing import Any
 from pycloud.aws.actions import Actions, Answer
 from pycloud.aws.errors import AWSError
 from pycloud.aws.writer import moment_of
+from pycloud.compute.bundles import InvalidBundle
 from pycloud.compute.records import Image, ImageKind
-from pycloud.ec2.answers import picked, put_tags, tag_set, tags_for
+from pycloud.ec2.answers import picked, tag_set, tags_for
 from pycloud.ec2.call import Call, check_ids
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.pages import page, refuse_with_ids
@@ -32,6 +33,7 @@ _FILTERS = {
     "kernel-id": "KernelId",
     "manifest-location": "ImageLocation",
     "name": "Name",
+    "owner-alias": "ImageOwnerAlias",
     "owner-id": "OwnerId",
     "platform": "Platform",
     "ramdisk-id": "RamdiskId",
@@ -70,7 +72,8 @@ def describe_images(
     with call.cloud.state.reading() as tx:
         found = registry.list(account=account)
         tags = call.cloud.tags.of(tx, [one.id for one in found])
-        shown = [one for one in found if _is_executable_by(call, one, executable_users)]
+        grants = registry.grants(tx, account=call.account) if executable_users else {}
+    shown = [one for one in found if _is_executable_by(call, one, executable_users, grants)]
     items = [_described(one, tags.get(one.id)) for one in shown]
     if owners:
         known = {call.account if owner == "self" else owner for owner in owners}
@@ -81,11 +84,14 @@ def describe_images(
     return {"Images": items, "NextToken": next_token}
 
 
-@actions.action("RegisterImage", codes={Duplicate: "InvalidAMIName.Duplicate"})
+@actions.action(
+    "RegisterImage",
+    codes={Duplicate: "InvalidAMIName.Duplicate", InvalidBundle: "InvalidManifest"},
+)
 def register_image(
     call: Call,
     *,
-    name: str,
+    name: str | None = None,
     image_location: str | None = None,
     description: str = "",
     architecture: str = "x86_64",
@@ -95,14 +101,17 @@ def register_image(
     root_device_name: str = ROOT_DEVICE,
     tag_specifications: Sequence[Mapping[str, Any]] | None = None,
 ) -> Answer:
-    """From `bucket/key`: a disk image, or the manifest of a bundle."""
+    """From `bucket/key`: a disk image, or the manifest of a bundle. Without a name, as old tools
+    send it, the image is called what its location is.
+    """
     if image_location is None:
         raise AWSError("MissingParameter", "The request must contain the parameter ImageLocation")
     _check_choice("Architecture", architecture, "x86_64")
     _check_choice("VirtualizationType", virtualization_type, "hvm")
     _check_choice("RootDeviceName", root_device_name, ROOT_DEVICE)
     tags = tags_for("image", tag_specifications)
-    bucket, _, key = image_location.strip("/").partition("/")
+    location = image_location.strip("/")
+    bucket, _, key = location.partition("/")
     if not key:
         raise AWSError(
             "InvalidAMIID.Malformed", f"ImageLocation is bucket/key, not {image_location!r}"
@@ -110,14 +119,13 @@ def register_image(
     image = call.cloud.images.register_object(
         bucket,
         key,
-        name=name,
+        name=location if name is None else name,
         description=description,
         kernel=None if kernel_id is None else ImageId(kernel_id),
         ramdisk=None if ramdisk_id is None else ImageId(ramdisk_id),
+        tags=tags,
         account=call.account,
     )
-    with call.cloud.state.transaction() as tx:
-        put_tags(call, tx, image.id, tags)
     return {"ImageId": image.id}
 
 
@@ -136,8 +144,9 @@ def deregister_image(call: Call, *, image_id: str) -> Answer:
 @actions.action("DescribeImageAttribute")
 def describe_image_attribute(call: Call, *, image_id: str, attribute: str) -> Answer:
     """One attribute of an image of one's own."""
-    image = _own(call, image_id)
-    grantees = call.cloud.images.grantees(image.id, account=call.account)
+    with call.cloud.state.reading():
+        image = _own(call, image_id)
+        grantees = call.cloud.images.grantees(image.id, account=call.account)
     values: dict[str, Any] = {
         "description": ("Description", {"Value": image.description or None}),
         "kernel": ("KernelId", {"Value": image.kernel_id}),
@@ -167,16 +176,18 @@ def modify_image_attribute(
 ) -> Answer:
     """The description, or who may launch it: in today's form, or as old tools send it."""
     image = _own(call, image_id)
-    if description is not None or attribute == "description":
+    old = operation_type or user_ids or user_groups
+    _check_one(
+        attribute, description=(description, value), launchPermission=(launch_permission, old)
+    )
+    if description is not None or value is not None:
         text = value if description is None else description.get("Value", "")
         call.cloud.images.describe_as(image.id, text or "", account=call.account)
         return None
-    if launch_permission is None and attribute == "launchPermission":
+    if launch_permission is None:
         permission = [{"UserId": user} for user in user_ids or ()]
         permission += [{"Group": group} for group in user_groups or ()]
         launch_permission = {_operation(operation_type): permission}
-    if not launch_permission:
-        raise AWSError("MissingParameter", "The request must contain an attribute to change")
     added, public = _grantees(launch_permission.get("Add", ()))
     removed, private = _grantees(launch_permission.get("Remove", ()))
     call.cloud.images.share(
@@ -204,7 +215,12 @@ def _own(call: Call, image_id: str) -> Image:
     return call.cloud.images.get(ImageId(image_id), account=call.account)
 
 
-def _is_executable_by(call: Call, image: Image, users: Sequence[str] | None) -> bool:
+def _is_executable_by(
+    call: Call,
+    image: Image,
+    users: Sequence[str] | None,
+    grants: Mapping[ImageId, Sequence[AccountId]],
+) -> bool:
     """Whether one of the users of `ExecutableBy` was given the image: `all` mean the public ones,
     `self` what others share with the caller.
     """
@@ -215,7 +231,7 @@ def _is_executable_by(call: Call, image: Image, users: Sequence[str] | None) -> 
         return "all" in named
     if image.account != call.account:
         return call.account in named
-    return not named.isdisjoint(call.cloud.images.grantees(image.id, account=call.account))
+    return not named.isdisjoint(grants.get(image.id, ()))
 
 
 def _described(image: Image, tags: Mapping[str, str] | None) -> dict[str, Any]:
@@ -254,6 +270,17 @@ def _grantees(permissions: Sequence[Mapping[str, str]]) -> tuple[list[AccountId]
     """Return the accounts, and whether all are among them."""
     accounts = [AccountId(one["UserId"]) for one in permissions if "UserId" in one]
     return accounts, any("Group" in one for one in permissions)
+
+
+def _check_one(attribute: str | None, **forms: Sequence[Any]) -> None:
+    """Raise `AWSError` unless there is one value, of the attribute if that is named."""
+    given = [name for name, values in forms.items() for value in values if value is not None]
+    if not given or attribute not in (None, *forms):
+        raise AWSError("MissingParameter", "The request must contain an attribute to change")
+    if len(given) > 1 or attribute not in (None, *given):
+        raise AWSError(
+            "InvalidParameterCombination", f"One attribute is changed at a time, not {given}"
+        )
 
 
 def _operation(operation_type: str | None) -> str:

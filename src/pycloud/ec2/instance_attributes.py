@@ -12,7 +12,7 @@ from pycloud.aws.reader import decoded
 from pycloud.compute.records import HttpEndpoint, HttpTokens, Instance
 from pycloud.ec2.call import Call
 from pycloud.ec2.images import ROOT_DEVICE
-from pycloud.ec2.instances import check_instance_ids, metadata_options
+from pycloud.ec2.instances import check_instance_ids, check_metadata_options, metadata_options
 from pycloud.ec2.security_groups import check_group_ids
 from pycloud.ec2.surroundings import Surroundings
 from pycloud.ec2.taken import EC2
@@ -75,6 +75,7 @@ def modify_instance_attribute(
     instance_initiated_shutdown_behavior: Mapping[str, str] | None = None,
     groups: Sequence[str] | None = None,
     source_dest_check: Mapping[str, bool] | None = None,
+    disable_api_stop: Mapping[str, bool] | None = None,
 ) -> Answer:
     """One attribute at a time, as in AWS: in today's form, or as old tools send it."""
     given: dict[str, Any] = {
@@ -85,6 +86,7 @@ def modify_instance_attribute(
         and instance_initiated_shutdown_behavior.get("Value"),
         "groupSet": groups,
         "sourceDestCheck": source_dest_check and source_dest_check.get("Value"),
+        "disableApiStop": disable_api_stop and disable_api_stop.get("Value"),
     }
     asked = {name: new for name, new in given.items() if new is not None}
     if attribute is not None:
@@ -103,12 +105,16 @@ def _read(attribute: str, value: str | None) -> Any:
     """Return what an old tool's `Value` means for the attribute."""
     if value is None:
         raise AWSError("MissingParameter", "The request must contain the parameter Value")
+    if attribute == "groupSet":
+        raise AWSError(
+            "InvalidParameterValue", "Groups are given as GroupId.1, GroupId.2 and so on"
+        )
     if attribute == "userData":
         try:
             return decoded(value)
         except ValueError:
             raise AWSError("InvalidParameterValue", "UserData is not base64") from None
-    if attribute in ("disableApiTermination", "sourceDestCheck"):
+    if attribute in ("disableApiTermination", "sourceDestCheck", "disableApiStop"):
         if value.lower() not in ("true", "false"):
             raise AWSError("InvalidParameterValue", f"{attribute} is true or false, not {value!r}")
         return value.lower() == "true"
@@ -119,6 +125,10 @@ def _modify(call: Call, one: Instance, name: str, new: Any) -> None:
     if name == "sourceDestCheck":
         if new is not True:
             raise AWSError("UnsupportedOperation", "The network checks every packet's source")
+        return
+    if name == "disableApiStop":
+        if new is not False:
+            raise AWSError("UnsupportedOperation", "No instance here is protected from a stop")
         return
     if name == "groupSet":
         check_group_ids(new)
@@ -146,14 +156,7 @@ def reset_instance_attribute(call: Call, *, instance_id: str, attribute: str) ->
     return None
 
 
-@actions.action(
-    "ModifyInstanceMetadataOptions",
-    codes=_ABOUT_STATE,
-    harmless={
-        "HttpProtocolIpv6": "guests have no IPv6",
-        "InstanceMetadataTags": "tags are not in the metadata",
-    },
-)
+@actions.action("ModifyInstanceMetadataOptions", codes=_ABOUT_STATE)
 def modify_instance_metadata_options(
     call: Call,
     *,
@@ -161,8 +164,11 @@ def modify_instance_metadata_options(
     http_tokens: HttpTokens | None = None,
     http_put_response_hop_limit: int | None = None,
     http_endpoint: HttpEndpoint | None = None,
+    http_protocol_ipv6: str = "disabled",
+    instance_metadata_tags: str = "disabled",
 ) -> Answer:
     """At once, also for a guest that runs."""
+    check_metadata_options(http_protocol_ipv6, instance_metadata_tags)
     one = call.cloud.modify_instance(
         _instance(call, instance_id).id,
         http_tokens=http_tokens,
@@ -173,7 +179,11 @@ def modify_instance_metadata_options(
     return {"InstanceId": one.id, "InstanceMetadataOptions": metadata_options(one)}
 
 
-@actions.action("GetConsoleOutput", harmless={"Latest": "the output is always the latest"})
+@actions.action(
+    "GetConsoleOutput",
+    codes=_ABOUT_STATE,
+    harmless={"Latest": "the output is always the latest"},
+)
 def get_console_output(call: Call, *, instance_id: str) -> Answer:
     """The last 64 KB, in base64."""
     one = _instance(call, instance_id)

@@ -15,7 +15,7 @@ from pycloud.ec2.answers import tag_set
 from pycloud.ec2.call import Call, check_ids
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.images import ROOT_DEVICE
-from pycloud.ec2.interfaces import interface_of
+from pycloud.ec2.interfaces import described_interface
 from pycloud.ec2.pages import check_size, place_of, refuse_with_ids, token_of
 from pycloud.ec2.surroundings import Surroundings
 from pycloud.ec2.taken import EC2
@@ -38,9 +38,12 @@ _FILTERS = {
     "architecture": "Architecture",
     "availability-zone": "Placement.AvailabilityZone",
     "client-token": "ClientToken",
+    "current-instance-boot-mode": "CurrentInstanceBootMode",
     "dns-name": "PublicDnsName",
+    "enclave-options.enabled": "EnclaveOptions.Enabled",
     "group-id": "SecurityGroups.GroupId",
     "group-name": "SecurityGroups.GroupName",
+    "hibernation-options.configured": "HibernationOptions.Configured",
     "hypervisor": "Hypervisor",
     "image-id": "ImageId",
     "instance-id": "InstanceId",
@@ -54,14 +57,37 @@ _FILTERS = {
     "key-name": "KeyName",
     "launch-index": "AmiLaunchIndex",
     "launch-time": "LaunchTime",
+    "maintenance-options.auto-recovery": "MaintenanceOptions.AutoRecovery",
+    "metadata-options.http-endpoint": "MetadataOptions.HttpEndpoint",
+    "metadata-options.http-put-response-hop-limit": "MetadataOptions.HttpPutResponseHopLimit",
     "metadata-options.http-tokens": "MetadataOptions.HttpTokens",
     "monitoring-state": "Monitoring.State",
+    "network-interface.addresses.association.ip-owner-id": "NetworkInterfaces"
+    ".PrivateIpAddresses.Association.IpOwnerId",
+    "network-interface.addresses.association.public-ip": "NetworkInterfaces.PrivateIpAddresses.Association.PublicIp",
+    "network-interface.addresses.primary": "NetworkInterfaces.PrivateIpAddresses.Primary",
+    "network-interface.addresses.private-ip-address": "NetworkInterfaces.PrivateIpAddresses.PrivateIpAddress",
+    "network-interface.association.ip-owner-id": "NetworkInterfaces.Association.IpOwnerId",
+    "network-interface.association.public-ip": "NetworkInterfaces.Association.PublicIp",
+    "network-interface.attachment.attach-time": "NetworkInterfaces.Attachment.AttachTime",
+    "network-interface.attachment.attachment-id": "NetworkInterfaces.Attachment.AttachmentId",
+    "network-interface.attachment.delete-on-termination": "NetworkInterfaces.Attachment.DeleteOnTermination",
+    "network-interface.attachment.device-index": "NetworkInterfaces.Attachment.DeviceIndex",
+    "network-interface.attachment.status": "NetworkInterfaces.Attachment.Status",
+    "network-interface.group-id": "NetworkInterfaces.Groups.GroupId",
+    "network-interface.group-name": "NetworkInterfaces.Groups.GroupName",
+    "network-interface.mac-address": "NetworkInterfaces.MacAddress",
     "network-interface.network-interface-id": "NetworkInterfaces.NetworkInterfaceId",
+    "network-interface.owner-id": "NetworkInterfaces.OwnerId",
+    "network-interface.private-dns-name": "NetworkInterfaces.PrivateDnsName",
+    "network-interface.source-dest-check": "NetworkInterfaces.SourceDestCheck",
+    "network-interface.status": "NetworkInterfaces.Status",
     "network-interface.subnet-id": "NetworkInterfaces.SubnetId",
     "network-interface.vpc-id": "NetworkInterfaces.VpcId",
     "owner-id": "OwnerId",
     "placement-group-name": "Placement.GroupName",
     "placement-partition-number": "Placement.PartitionNumber",
+    "platform-details": "PlatformDetails",
     "private-dns-name": "PrivateDnsName",
     "private-ip-address": "PrivateIpAddress",
     "ramdisk-id": "RamdiskId",
@@ -69,9 +95,12 @@ _FILTERS = {
     "reservation-id": "ReservationId",
     "root-device-name": "RootDeviceName",
     "root-device-type": "RootDeviceType",
+    "source-dest-check": "SourceDestCheck",
     "state-reason-code": "StateReason.Code",
+    "state-reason-message": "StateReason.Message",
     "subnet-id": "SubnetId",
     "tenancy": "Placement.Tenancy",
+    "usage-operation": "UsageOperation",
     "virtualization-type": "VirtualizationType",
     "vpc-id": "VpcId",
 }
@@ -200,7 +229,7 @@ def _described(call: Call, one: Instance, around: Surroundings) -> dict[str, Any
     elastic = around.elastic.get(one.id)
     # The cloud's network is routed: without an elastic address others reach it at its own.
     public = address if elastic is None else str(elastic.address)
-    interface = interface_of(call, one, around)
+    interface = described_interface(call, one, around)
     return {
         "OwnerId": one.account,
         "ReservationId": one.reservation_id,
@@ -277,6 +306,16 @@ def metadata_options(one: Instance) -> dict[str, Any]:
     }
 
 
+def check_metadata_options(ipv6: str | None, tags: str | None) -> None:
+    """Raise `AWSError` for what the metadata service has not, unless it is to be switched off."""
+    if ipv6 == "enabled":
+        raise AWSError("UnsupportedOperation", "HttpProtocolIpv6 is disabled: guests have no IPv6")
+    if tags == "enabled":
+        raise AWSError(
+            "UnsupportedOperation", "InstanceMetadataTags is disabled: tags are not in the metadata"
+        )
+
+
 def monitoring(one: Instance) -> dict[str, str]:
     """Return whether an instance is monitored in detail."""
     return {"State": "enabled" if one.is_monitored else "disabled"}
@@ -347,7 +386,6 @@ def reboot_instances(call: Call, *, instance_ids: Sequence[str]) -> Answer:
 
 @actions.action(
     "TerminateInstances",
-    codes=_ABOUT_STATE,
     harmless={
         "Force": "a guest that does not obey is switched off anyway",
         "SkipOsShutdown": "a guest that does not obey is switched off anyway",
@@ -434,13 +472,13 @@ def _status(one: Instance) -> dict[str, Any]:
     }
 
 
-@actions.action("MonitorInstances")
+@actions.action("MonitorInstances", codes=_ABOUT_STATE)
 def monitor_instances(call: Call, *, instance_ids: Sequence[str]) -> Answer:
     """Written down; there are no metrics yet that it would refine."""
     return _monitored(call, instance_ids, monitored=True)
 
 
-@actions.action("UnmonitorInstances")
+@actions.action("UnmonitorInstances", codes=_ABOUT_STATE)
 def unmonitor_instances(call: Call, *, instance_ids: Sequence[str]) -> Answer:
     """Written down; there are no metrics yet that it would refine."""
     return _monitored(call, instance_ids, monitored=False)

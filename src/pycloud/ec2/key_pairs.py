@@ -99,8 +99,11 @@ def delete_key_pair(
     call: Call, *, key_name: str | None = None, key_pair_id: str | None = None
 ) -> Answer:
     """Nothing happens where there is none, as in AWS."""
-    if key_name is None and key_pair_id is None:
-        raise AWSError("MissingParameter", "The request must contain the parameter KeyName")
+    if (key_name is None) == (key_pair_id is None):
+        raise AWSError(
+            "MissingParameter" if key_name is None else "InvalidParameterCombination",
+            "The request must contain KeyName or KeyPairId, and not both",
+        )
     with call.cloud.state.transaction() as tx:
         for one in call.cloud.keypairs.list(account=call.account):
             if one.name == key_name or one.id == key_pair_id:

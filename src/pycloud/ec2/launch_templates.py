@@ -24,6 +24,8 @@ _FILTERS = {
 }
 _VERSION_FILTERS = {
     "create-time": "CreateTime",
+    "http-endpoint": "LaunchTemplateData.MetadataOptions.HttpEndpoint",
+    "http-tokens": "LaunchTemplateData.MetadataOptions.HttpTokens",
     "image-id": "LaunchTemplateData.ImageId",
     "instance-type": "LaunchTemplateData.InstanceType",
     "is-default-version": "DefaultVersion",
@@ -31,26 +33,27 @@ _VERSION_FILTERS = {
     "ram-disk-id": "LaunchTemplateData.RamDiskId",
 }
 _NO_MANAGED = "no resource here is managed by somebody else"
-_RETRIED = "a repeated creation answers that the name is taken, and changes nothing"
+_RETRIED = "the same version chosen again changes nothing"
 _NO_ALIAS = "image ids are never aliases here"
 
 
-def template_data(call: Call, specification: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what the version of a template asks for that a launch names. Raises `AWSError`."""
-    template = _find(
-        call,
-        specification.get("LaunchTemplateId"),
-        specification.get("LaunchTemplateName"),
-    )
+def named_version(
+    call: Call, specification: Mapping[str, Any]
+) -> tuple[LaunchTemplate, TemplateVersion]:
+    """Return the template and the version of it that a launch names. Raises `AWSError`."""
     with call.cloud.state.reading() as tx:
+        template = _find(
+            call,
+            specification.get("LaunchTemplateId"),
+            specification.get("LaunchTemplateName"),
+        )
         name = specification.get("Version") or "$Default"
-        return call.cloud.launch_templates.version(tx, template, name).data
+        return template, call.cloud.launch_templates.version(tx, template, name)
 
 
 @actions.action(
     "CreateLaunchTemplate",
     codes={Duplicate: "InvalidLaunchTemplateName.AlreadyExistsException"},
-    harmless={"ClientToken": _RETRIED},
 )
 def create_launch_template(
     call: Call,
@@ -59,6 +62,7 @@ def create_launch_template(
     launch_template_data: Mapping[str, Any],
     version_description: str = "",
     tag_specifications: Sequence[Mapping[str, Any]] | None = None,
+    client_token: str | None = None,
 ) -> Answer:
     """With its version 1."""
     tags = tags_for("launch-template", tag_specifications)
@@ -67,14 +71,17 @@ def create_launch_template(
             launch_template_name,
             launch_template_data,
             description=version_description,
+            client_token=client_token or None,
             account=call.account,
         )
         put_tags(call, tx, made.id, tags)
-    return {"LaunchTemplate": _described(call, made, tags)}
+    return {"LaunchTemplate": _described(made, tags)}
 
 
 @actions.action(
-    "CreateLaunchTemplateVersion", harmless={"ClientToken": _RETRIED, "ResolveAlias": _NO_ALIAS}
+    "CreateLaunchTemplateVersion",
+    codes={Duplicate: "IdempotentParameterMismatch"},
+    harmless={"ResolveAlias": _NO_ALIAS},
 )
 def create_launch_template_version(
     call: Call,
@@ -84,6 +91,7 @@ def create_launch_template_version(
     launch_template_name: str | None = None,
     source_version: str | None = None,
     version_description: str = "",
+    client_token: str | None = None,
 ) -> Answer:
     """From another version, or from nothing."""
     template = _find(call, launch_template_id, launch_template_name)
@@ -92,9 +100,10 @@ def create_launch_template_version(
         launch_template_data,
         description=version_description,
         source=source_version,
+        client_token=client_token or None,
         account=call.account,
     )
-    return {"LaunchTemplateVersion": _version(call, template, made)}
+    return {"LaunchTemplateVersion": _version(template, made)}
 
 
 @actions.action("DescribeLaunchTemplates", harmless={"IncludeManagedResources": _NO_MANAGED})
@@ -111,10 +120,10 @@ def describe_launch_templates(
     account, ids = call.whose(launch_template_ids)
     check_ids(ids, ["lt"], "InvalidLaunchTemplateId.Malformed")
     refuse_with_ids(ids, max_results)
-    found = call.cloud.launch_templates.list(account=account)
     with call.cloud.state.reading() as tx:
+        found = call.cloud.launch_templates.list(account=account)
         tags = call.cloud.tags.of(tx, [one.id for one in found])
-    items = [_described(call, one, tags.get(one.id)) for one in found]
+    items = [_described(one, tags.get(one.id)) for one in found]
     items = picked(items, "LaunchTemplateId", ids, "InvalidLaunchTemplateId.NotFound")
     items = picked(
         items,
@@ -145,26 +154,31 @@ def describe_launch_template_versions(
 ) -> Answer:
     """Of one template; without one, the `$Latest` or `$Default` of each."""
     named = list(versions or ())
-    if launch_template_id is None and launch_template_name is None:
-        if not named or not {*named} <= {"$Latest", "$Default"}:
-            raise AWSError(
-                "MissingParameter",
-                "The request must contain LaunchTemplateId or LaunchTemplateName, "
-                "or the versions $Latest and $Default",
-            )
-        templates = call.cloud.launch_templates.list(account=call.account)
-    else:
-        templates = [_find(call, launch_template_id, launch_template_name)]
-    items = [
-        {**_version(call, template, one), "_place": f"{template.id} {one.version:09d}"}
-        for template in templates
-        for one in _versions(call, template, named)
-        if _within(one, min_version, max_version)
-    ]
+    with call.cloud.state.reading():
+        items = [
+            {**_version(template, one), "_place": f"{template.id} {one.version:09d}"}
+            for template in _templates(call, launch_template_id, launch_template_name, named)
+            for one in _versions(call, template, named)
+            if _within(one, min_version, max_version)
+        ]
     items = chosen(items, filters, _VERSION_FILTERS)
     shown, token = page(items, "_place", max_results, next_token, least=1, most=200)
     plain = [{key: one[key] for key in one if key != "_place"} for one in shown]
     return {"LaunchTemplateVersions": plain, "NextToken": token}
+
+
+def _templates(
+    call: Call, id_: str | None, name: str | None, versions: Sequence[str]
+) -> Sequence[LaunchTemplate]:
+    if id_ is not None or name is not None:
+        return [_find(call, id_, name)]
+    if not versions or not {*versions} <= {"$Latest", "$Default"}:
+        raise AWSError(
+            "MissingParameter",
+            "The request must contain LaunchTemplateId or LaunchTemplateName, "
+            "or the versions $Latest and $Default",
+        )
+    return call.cloud.launch_templates.list(account=call.account)
 
 
 @actions.action("ModifyLaunchTemplate", harmless={"ClientToken": _RETRIED})
@@ -176,13 +190,15 @@ def modify_launch_template(
     default_version: str | None = None,
 ) -> Answer:
     """Which version counts."""
-    template = _find(call, launch_template_id, launch_template_name)
     if default_version is None:
         raise AWSError("MissingParameter", "The request must contain the parameter DefaultVersion")
-    changed = call.cloud.launch_templates.set_default(
-        template.id, default_version, account=call.account
-    )
-    return {"LaunchTemplate": _described(call, changed, _tags(call, template))}
+    with call.cloud.state.transaction():
+        template = _find(call, launch_template_id, launch_template_name)
+        changed = call.cloud.launch_templates.set_default(
+            template.id, default_version, account=call.account
+        )
+        tags = _tags(call, template)
+    return {"LaunchTemplate": _described(changed, tags)}
 
 
 @actions.action("DeleteLaunchTemplate")
@@ -198,7 +214,7 @@ def delete_launch_template(
         tags = _tags(call, template)
         call.cloud.launch_templates.delete(template.id, account=call.account)
         call.cloud.tags.forget(tx, [template.id])
-    return {"LaunchTemplate": _described(call, template, tags)}
+    return {"LaunchTemplate": _described(template, tags)}
 
 
 @actions.action("DeleteLaunchTemplateVersions")
@@ -282,7 +298,7 @@ def _tags(call: Call, template: LaunchTemplate) -> Mapping[str, str]:
         return call.cloud.tags.of(tx, [template.id]).get(template.id, {})
 
 
-def _described(call: Call, one: LaunchTemplate, tags: Mapping[str, str] | None) -> dict[str, Any]:
+def _described(one: LaunchTemplate, tags: Mapping[str, str] | None) -> dict[str, Any]:
     return {
         "LaunchTemplateId": one.id,
         "LaunchTemplateName": one.name,
@@ -294,7 +310,7 @@ def _described(call: Call, one: LaunchTemplate, tags: Mapping[str, str] | None) 
     }
 
 
-def _version(call: Call, template: LaunchTemplate, one: TemplateVersion) -> dict[str, Any]:
+def _version(template: LaunchTemplate, one: TemplateVersion) -> dict[str, Any]:
     return {
         "LaunchTemplateId": template.id,
         "LaunchTemplateName": template.name,

@@ -12,8 +12,8 @@ from pycloud.compute.placement import Placement
 from pycloud.ec2.answers import tags_for
 from pycloud.ec2.call import Call
 from pycloud.ec2.images import check_image_ids
-from pycloud.ec2.instances import described, reservation
-from pycloud.ec2.launch_templates import template_data
+from pycloud.ec2.instances import check_metadata_options, described, reservation
+from pycloud.ec2.launch_templates import named_version
 from pycloud.ec2.security_groups import group_ids
 from pycloud.ec2.taken import EC2
 from pycloud.ec2.vpcs import zone_of_subnet
@@ -23,6 +23,12 @@ from pycloud.ids import ImageId, SecurityGroupId
 actions = Actions("ec2", EC2)
 
 _DEFAULT_TYPE = "m1.small"
+_GROUPS = frozenset({"SecurityGroupIds", "SecurityGroups"})
+_ORIGIN_ID = "aws:ec2launchtemplate:id"
+_ORIGIN_VERSION = "aws:ec2launchtemplate:version"
+"""The tags by which Terraform finds what an instance was launched from ("Launch instances using a
+launch template", EC2 user guide).
+"""
 
 
 @actions.action(
@@ -50,7 +56,10 @@ def run_instances(
     network_interfaces: Sequence[Mapping[str, Any]] | None = None,
     monitoring: Mapping[str, Any] | None = None,
     metadata_options: Mapping[str, Any] | None = None,
+    disable_api_stop: bool | None = None,
     disable_api_termination: bool | None = None,
+    enclave_options: Mapping[str, Any] | None = None,
+    hibernation_options: Mapping[str, Any] | None = None,
     instance_initiated_shutdown_behavior: str | None = None,
     kernel_id: str | None = None,
     ramdisk_id: str | None = None,
@@ -70,16 +79,24 @@ def run_instances(
         "NetworkInterfaces": network_interfaces,
         "Monitoring": monitoring,
         "MetadataOptions": metadata_options,
+        "DisableApiStop": disable_api_stop,
         "DisableApiTermination": disable_api_termination,
+        "EnclaveOptions": enclave_options,
+        "HibernationOptions": hibernation_options,
         "InstanceInitiatedShutdownBehavior": instance_initiated_shutdown_behavior,
         "KernelId": kernel_id,
         "RamDiskId": ramdisk_id,
         "TagSpecifications": tag_specifications,
     }
-    own = {key: value for key, value in given.items() if value is not None}
-    asked = {**template_data(call, launch_template), **own} if launch_template else own
+    asked = {key: value for key, value in given.items() if value is not None}
+    origin: Mapping[str, str] = {}
+    if launch_template is not None:
+        template, version = named_version(call, launch_template)
+        asked = _merged(version.data, asked)
+        origin = {_ORIGIN_ID: template.id, _ORIGIN_VERSION: str(version.version)}
     launched = call.cloud.run_instances(
         **_launch(call, asked, subnet_id),
+        system_tags=origin,
         min_count=min_count,
         count=max_count,
         client_token=client_token or None,
@@ -89,16 +106,30 @@ def run_instances(
         return reservation(described(call, tx, launched))
 
 
+def _merged(template: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is asked for: the request's own values go before the template's, groups as a
+    whole, however they are named, tags one by one.
+    """
+    merged = {**template, **own}
+    if not _GROUPS.isdisjoint(own):
+        for member in _GROUPS.difference(own):
+            merged.pop(member, None)
+    tags = [*(template.get("TagSpecifications") or ()), *(own.get("TagSpecifications") or ())]
+    return merged | {"TagSpecifications": tags}
+
+
 def _launch(call: Call, asked: Mapping[str, Any], subnet_id: str | None) -> dict[str, Any]:
     """Return the arguments of `CloudController.run_instances`."""
     image_id = asked.get("ImageId")
     if image_id is None:
         raise AWSError("MissingParameter", "The request must contain the parameter ImageId")
     check_image_ids([image_id])
+    _check_abilities(asked)
     _check_kernel(call, image_id, asked)
     interface = _interface(asked, subnet_id)
     subnet = subnet_id or interface.get("SubnetId")
     options = asked.get("MetadataOptions") or {}
+    specifications = asked.get("TagSpecifications")
     return {
         "image": ImageId(image_id),
         "type": asked.get("InstanceType", _DEFAULT_TYPE),
@@ -112,9 +143,24 @@ def _launch(call: Call, asked: Mapping[str, Any], subnet_id: str | None) -> dict
         "http_tokens": options.get("HttpTokens", "optional"),
         "http_hop_limit": options.get("HttpPutResponseHopLimit", 1),
         "http_endpoint": options.get("HttpEndpoint", "enabled"),
-        # Volumes and interfaces are not tagged here: there is nothing of theirs to tag.
-        "tags": tags_for("instance", asked.get("TagSpecifications"), "volume", "network-interface"),
+        # Volumes are not tagged here: an instance has none, only its own disk.
+        "tags": tags_for("instance", specifications, "volume", "network-interface"),
+        "interface_tags": tags_for("network-interface", specifications, "volume", "instance"),
     }
+
+
+def _check_abilities(asked: Mapping[str, Any]) -> None:
+    """Raise `AWSError` for what no instance here can do; that it shall not is no more than true."""
+    if (asked.get("HibernationOptions") or {}).get("Configured"):
+        raise AWSError("UnsupportedHibernationConfiguration", "No instance here can hibernate")
+    if (asked.get("EnclaveOptions") or {}).get("Enabled"):
+        raise AWSError("UnsupportedOperation", "No instance here can have enclaves")
+    if asked.get("DisableApiStop"):
+        raise AWSError(
+            "UnsupportedOperation", "Instances here are not protected from StopInstances"
+        )
+    options = asked.get("MetadataOptions") or {}
+    check_metadata_options(options.get("HttpProtocolIpv6"), options.get("InstanceMetadataTags"))
 
 
 def _check_kernel(call: Call, image_id: str, asked: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from pycloud.aws.errors import AWSError
 from pycloud.ec2.filters import SomeItem
 
 Place = tuple[str | int, ...]
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def page(
@@ -63,8 +66,10 @@ def token_of(place: Place) -> str:
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
 
 
-def place_of(token: str, *kinds: type) -> Place:
-    """Return the place of a token: values of these kinds. Raises `AWSError` for what is no token."""
+def place_of(token: str, *kinds: type, code: str = "InvalidNextToken") -> Place:
+    """Return the place of a token: values of these kinds. Raises `AWSError` with `code` for what
+    is no token.
+    """
     try:
         values = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
     except (ValueError, RecursionError):
@@ -73,6 +78,12 @@ def place_of(token: str, *kinds: type) -> Place:
         isinstance(values, list)
         and len(values) == len(kinds)
         and all(type(value) is kind for value, kind in zip(values, kinds, strict=True))
+        and all(map(_is_storable, values))
     ):
-        raise AWSError("InvalidNextToken", "The NextToken is not one that an answer has given")
+        raise AWSError(code, "The token of the next page is not one that an answer has given")
     return tuple(values)
+
+
+def _is_storable(value: str | int) -> bool:
+    """Whether a database can look for it: JSON holds NULs and lone surrogates, too."""
+    return isinstance(value, int) or not _UNSTORABLE.search(value)

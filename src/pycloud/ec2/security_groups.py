@@ -24,8 +24,10 @@ _FILTERS = {
     "egress.ip-permission.cidr": "IpPermissionsEgress.IpRanges.CidrIp",
     "egress.ip-permission.from-port": "IpPermissionsEgress.FromPort",
     "egress.ip-permission.group-id": "IpPermissionsEgress.UserIdGroupPairs.GroupId",
+    "egress.ip-permission.ipv6-cidr": "IpPermissionsEgress.Ipv6Ranges.CidrIpv6",
     "egress.ip-permission.protocol": "IpPermissionsEgress.IpProtocol",
     "egress.ip-permission.to-port": "IpPermissionsEgress.ToPort",
+    "egress.ip-permission.user-id": "IpPermissionsEgress.UserIdGroupPairs.UserId",
     "group-id": "GroupId",
     "group-name": "GroupName",
     "ip-permission.cidr": "IpPermissions.IpRanges.CidrIp",
@@ -34,6 +36,7 @@ _FILTERS = {
     "ip-permission.ipv6-cidr": "IpPermissions.Ipv6Ranges.CidrIpv6",
     "ip-permission.protocol": "IpPermissions.IpProtocol",
     "ip-permission.to-port": "IpPermissions.ToPort",
+    "ip-permission.user-id": "IpPermissions.UserIdGroupPairs.UserId",
     "owner-id": "OwnerId",
     "vpc-id": "VpcId",
 }
@@ -42,7 +45,6 @@ _RULE_CODES = {
     Duplicate: "InvalidPermission.Duplicate",
     LimitExceeded: "RulesPerSecurityGroupLimitExceeded",
 }
-_RULES_UNTAGGED = {"TagSpecifications": "rules have no tags here"}
 
 Permissions = Sequence[Mapping[str, Any]] | None
 
@@ -94,8 +96,9 @@ def delete_security_group(
     """Only one that nothing stands on."""
     with call.cloud.state.transaction() as tx:
         group = _find(call, group_id, group_name)
+        rules = call.cloud.groups.rules([group.id])
         call.cloud.groups.delete(group.id, account=call.account)
-        call.cloud.tags.forget(tx, [group.id])
+        call.cloud.tags.forget(tx, [group.id, *(stored.id for stored in rules)])
     return {"Return": True, "GroupId": group.id}
 
 
@@ -114,11 +117,12 @@ def describe_security_groups(
     ids = group_ids or ()
     check_group_ids(ids)
     refuse_with_ids(ids, max_results)
-    found = call.cloud.groups.list(account=account)
-    rules = call.cloud.groups.rules([one.id for one in found])
+    call.cloud.groups.ensure_default(account=call.account)
     with call.cloud.state.reading() as tx:
+        found = call.cloud.groups.list(account=account)
+        rules = _by_group(call.cloud.groups.rules([one.id for one in found]))
         tags = call.cloud.tags.of(tx, [one.id for one in found])
-    items = [_described(call, one, rules, tags.get(one.id)) for one in found]
+    items = [_described(call, one, rules.get(one.id, ()), tags.get(one.id)) for one in found]
     items = picked(items, "GroupId", ids, "InvalidGroup.NotFound")
     items = picked(items, "GroupName", names, "InvalidGroup.NotFound")
     items = chosen(items, filters, _FILTERS)
@@ -139,18 +143,19 @@ def describe_security_group_rules(
     ids = security_group_rule_ids or ()
     check_ids(ids, ["sgr"], "InvalidSecurityGroupRuleId.Malformed")
     refuse_with_ids(ids, max_results)
-    found = call.cloud.groups.list(account=call.account)
-    items = [
-        _rule_described(call, stored)
-        for stored in call.cloud.groups.rules([one.id for one in found])
-    ]
+    call.cloud.groups.ensure_default(account=call.account)
+    with call.cloud.state.reading() as tx:
+        found = call.cloud.groups.list(account=call.account)
+        rules = call.cloud.groups.rules([one.id for one in found])
+        tags = call.cloud.tags.of(tx, [stored.id for stored in rules])
+    items = [_rule_described(call, stored, tags.get(stored.id)) for stored in rules]
     items = picked(items, "SecurityGroupRuleId", ids, "InvalidSecurityGroupRuleId.NotFound")
     items = chosen(items, filters, _RULE_FILTERS)
     shown, token = page(items, "SecurityGroupRuleId", max_results, next_token)
     return {"SecurityGroupRules": shown, "NextToken": token}
 
 
-@actions.action("AuthorizeSecurityGroupIngress", codes=_RULE_CODES, harmless=_RULES_UNTAGGED)
+@actions.action("AuthorizeSecurityGroupIngress", codes=_RULE_CODES)
 def authorize_security_group_ingress(
     call: Call,
     *,
@@ -163,9 +168,11 @@ def authorize_security_group_ingress(
     cidr_ip: str | None = None,
     source_security_group_name: str | None = None,
     source_security_group_owner_id: str | None = None,
+    tag_specifications: Sequence[Mapping[str, Any]] | None = None,
 ) -> Answer:
     """In today's form, or with one rule's values at the top, as old tools send it."""
-    old = _old_form(
+    permissions = _asked(
+        ip_permissions,
         ip_protocol,
         from_port,
         to_port,
@@ -173,10 +180,11 @@ def authorize_security_group_ingress(
         source_security_group_name,
         source_security_group_owner_id,
     )
-    return _authorize(call, group_id, group_name, ip_permissions or old, is_egress=False)
+    tags = tags_for("security-group-rule", tag_specifications)
+    return _authorize(call, group_id, group_name, permissions, tags, is_egress=False)
 
 
-@actions.action("AuthorizeSecurityGroupEgress", codes=_RULE_CODES, harmless=_RULES_UNTAGGED)
+@actions.action("AuthorizeSecurityGroupEgress", codes=_RULE_CODES)
 def authorize_security_group_egress(
     call: Call,
     *,
@@ -186,13 +194,15 @@ def authorize_security_group_egress(
     from_port: int | None = None,
     to_port: int | None = None,
     cidr_ip: str | None = None,
+    tag_specifications: Sequence[Mapping[str, Any]] | None = None,
 ) -> Answer:
     """In today's form, or with one rule's values at the top."""
-    old = _old_form(ip_protocol, from_port, to_port, cidr_ip, None, None)
-    return _authorize(call, group_id, None, ip_permissions or old, is_egress=True)
+    permissions = _asked(ip_permissions, ip_protocol, from_port, to_port, cidr_ip, None, None)
+    tags = tags_for("security-group-rule", tag_specifications)
+    return _authorize(call, group_id, None, permissions, tags, is_egress=True)
 
 
-@actions.action("RevokeSecurityGroupIngress", codes=_RULE_CODES)
+@actions.action("RevokeSecurityGroupIngress")
 def revoke_security_group_ingress(
     call: Call,
     *,
@@ -208,7 +218,8 @@ def revoke_security_group_ingress(
     source_security_group_owner_id: str | None = None,
 ) -> Answer:
     """By what the rules are, or by their ids."""
-    old = _old_form(
+    permissions = _asked(
+        ip_permissions,
         ip_protocol,
         from_port,
         to_port,
@@ -216,12 +227,11 @@ def revoke_security_group_ingress(
         source_security_group_name,
         source_security_group_owner_id,
     )
-    group = _find(call, group_id, group_name)
-    permissions = ip_permissions or old
-    return _revoke(call, group, permissions, security_group_rule_ids, is_egress=False)
+    rules = (permissions, security_group_rule_ids)
+    return _revoke(call, group_id, group_name, *rules, is_egress=False)
 
 
-@actions.action("RevokeSecurityGroupEgress", codes=_RULE_CODES)
+@actions.action("RevokeSecurityGroupEgress")
 def revoke_security_group_egress(
     call: Call,
     *,
@@ -234,10 +244,9 @@ def revoke_security_group_egress(
     cidr_ip: str | None = None,
 ) -> Answer:
     """By what the rules are, or by their ids."""
-    old = _old_form(ip_protocol, from_port, to_port, cidr_ip, None, None)
-    group = _find(call, group_id, None)
-    permissions = ip_permissions or old
-    return _revoke(call, group, permissions, security_group_rule_ids, is_egress=True)
+    permissions = _asked(ip_permissions, ip_protocol, from_port, to_port, cidr_ip, None, None)
+    rules = (permissions, security_group_rule_ids)
+    return _revoke(call, group_id, None, *rules, is_egress=True)
 
 
 @actions.action("UpdateSecurityGroupRuleDescriptionsIngress")
@@ -272,33 +281,39 @@ def _authorize(
     group_id: str | None,
     group_name: str | None,
     permissions: Permissions,
+    tags: Mapping[str, str],
     *,
     is_egress: bool,
 ) -> Answer:
-    group = _find(call, group_id, group_name)
-    added = call.cloud.groups.authorize(
-        group.id, _rules(call, permissions), is_egress=is_egress, account=call.account
-    )
-    described = [_rule_described(call, stored) for stored in added]
+    with call.cloud.state.transaction() as tx:
+        group = _find(call, group_id, group_name)
+        added = call.cloud.groups.authorize(
+            group.id, _rules(call, permissions), is_egress=is_egress, account=call.account
+        )
+        call.cloud.tags.put(tx, [stored.id for stored in added], tags, account=call.account)
+    described = [_rule_described(call, stored, tags) for stored in added]
     return {"Return": True, "SecurityGroupRules": described}
 
 
 def _revoke(
     call: Call,
-    group: SecurityGroup,
+    group_id: str | None,
+    group_name: str | None,
     permissions: Permissions,
     ids: Sequence[str] | None,
     *,
     is_egress: bool,
 ) -> Answer:
     check_ids(ids or (), ["sgr"], "InvalidSecurityGroupRuleId.Malformed")
-    gone = call.cloud.groups.revoke(
-        group.id,
-        [] if ids and not permissions else _rules(call, permissions),
-        ids=[RuleId(id_) for id_ in ids or ()],
-        is_egress=is_egress,
-        account=call.account,
-    )
+    with call.cloud.state.transaction() as tx:
+        gone = call.cloud.groups.revoke(
+            _find(call, group_id, group_name).id,
+            [] if ids and not permissions else _rules(call, permissions),
+            ids=[RuleId(id_) for id_ in ids or ()],
+            is_egress=is_egress,
+            account=call.account,
+        )
+        call.cloud.tags.forget(tx, [stored.id for stored in gone])
     return {
         "Return": True,
         "UnknownIpPermissions": [],
@@ -314,10 +329,11 @@ def _redescribe(
     *,
     is_egress: bool,
 ) -> Answer:
-    group = _find(call, group_id, group_name)
-    call.cloud.groups.describe_rules(
-        group.id, _rules(call, permissions), is_egress=is_egress, account=call.account
-    )
+    with call.cloud.state.transaction():
+        group = _find(call, group_id, group_name)
+        call.cloud.groups.describe_rules(
+            group.id, _rules(call, permissions), is_egress=is_egress, account=call.account
+        )
     return {"Return": True}
 
 
@@ -325,7 +341,12 @@ def _find(call: Call, id_: str | None, name: str | None) -> SecurityGroup:
     if id_ is not None:
         check_group_ids([id_])
         with call.cloud.state.reading() as tx:
-            return call.cloud.groups.find(tx, SecurityGroupId(id_), account=call.account)
+            found = call.cloud.groups.find(tx, SecurityGroupId(id_), account=call.account)
+        if name not in (None, found.name):
+            raise AWSError(
+                "InvalidParameterCombination", f"{id_} is called {found.name!r}, not {name!r}"
+            )
+        return found
     if name is None:
         raise AWSError("MissingParameter", "The request must contain GroupId or GroupName")
     return _by_name(call, name)
@@ -338,7 +359,8 @@ def _by_name(call: Call, name: str) -> SecurityGroup:
     raise AWSError("InvalidGroup.NotFound", f"The security group {name!r} does not exist")
 
 
-def _old_form(
+def _asked(
+    permissions: Permissions,
     protocol: str | None,
     from_port: int | None,
     to_port: int | None,
@@ -346,9 +368,18 @@ def _old_form(
     source_name: str | None,
     source_owner: str | None,
 ) -> Permissions:
-    """Return the one permission that is given without `IpPermissions`, if there is one."""
+    """Return the permissions of a request, or the one that it has in the form of old tools. Raises
+    `AWSError` for both at once, and for half a one.
+    """
+    if {protocol, from_port, to_port, cidr, source_name, source_owner} == {None}:
+        return permissions
+    if permissions:
+        raise AWSError(
+            "InvalidParameterCombination",
+            "The parameter IpPermissions may not be used in combination with a rule beside it",
+        )
     if protocol is None and source_name is None:
-        return None
+        raise AWSError("MissingParameter", "The request must contain the parameter IpProtocol")
     permission: dict[str, Any] = {
         "IpProtocol": protocol or "-1",
         "FromPort": from_port,
@@ -394,7 +425,10 @@ def _source(call: Call, pair: Mapping[str, Any]) -> SecurityGroupId:
         raise AWSError(
             "InvalidGroup.NotFound", f"No group of account {pair['UserId']} is shared with this one"
         )
-    return _find(call, pair.get("GroupId"), pair.get("GroupName")).id
+    source = _find(call, pair.get("GroupId"), pair.get("GroupName"))
+    if pair.get("VpcId") not in (None, source.vpc_id):
+        raise AWSError("InvalidVpcID.NotFound", f"{source.id} is in {source.vpc_id}")
+    return source.id
 
 
 # Into an answer
@@ -406,7 +440,6 @@ def _described(
     rules: Sequence[StoredRule],
     tags: Mapping[str, str] | None,
 ) -> dict[str, Any]:
-    mine = [stored for stored in rules if stored.group_id == group.id]
     return {
         "GroupId": group.id,
         "GroupName": group.name,
@@ -414,10 +447,17 @@ def _described(
         "OwnerId": group.account,
         "VpcId": group.vpc_id,
         "SecurityGroupArn": _arn(call, group),
-        "IpPermissions": _permissions(group, [one for one in mine if not one.is_egress]),
-        "IpPermissionsEgress": _permissions(group, [one for one in mine if one.is_egress]),
+        "IpPermissions": _permissions(group, [one for one in rules if not one.is_egress]),
+        "IpPermissionsEgress": _permissions(group, [one for one in rules if one.is_egress]),
         "Tags": tag_set(tags),
     }
+
+
+def _by_group(rules: Sequence[StoredRule]) -> dict[str, list[StoredRule]]:
+    found: dict[str, list[StoredRule]] = {}
+    for stored in rules:
+        found.setdefault(stored.group_id, []).append(stored)
+    return found
 
 
 def _arn(call: Call, group: SecurityGroup) -> str:
@@ -451,7 +491,9 @@ def _permissions(group: SecurityGroup, rules: Sequence[StoredRule]) -> list[dict
     return list(found.values())
 
 
-def _rule_described(call: Call, stored: StoredRule) -> dict[str, Any]:
+def _rule_described(
+    call: Call, stored: StoredRule, tags: Mapping[str, str] | None
+) -> dict[str, Any]:
     source = stored.rule.source_group_id
     arn = f"arn:aws:ec2:{call.cloud.region}:{call.account}:security-group-rule/{stored.id}"
     return {
@@ -466,7 +508,7 @@ def _rule_described(call: Call, stored: StoredRule) -> dict[str, Any]:
         "ReferencedGroupInfo": source and {"GroupId": source, "UserId": call.account},
         "Description": stored.rule.description or None,
         "SecurityGroupRuleArn": arn,
-        "Tags": [],
+        "Tags": tag_set(tags),
     }
 
 

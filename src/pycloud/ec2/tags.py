@@ -15,6 +15,7 @@ from pycloud.ec2.pages import page
 from pycloud.ec2.taken import EC2
 from pycloud.errors import LimitExceeded, NotOwner
 from pycloud.ids import ImageId, InstanceId, LaunchTemplateId, SecurityGroupId
+from pycloud.network.records import interface_of
 from pycloud.state.transaction import Transaction
 
 actions = Actions("ec2", EC2)
@@ -27,11 +28,13 @@ _KINDS = {
     "eki": "image",
     "eri": "image",
     "eipalloc": "elastic-ip",
+    "eni": "network-interface",
     "i": "instance",
     "key": "key-pair",
     "lt": "launch-template",
     "pg": "placement-group",
     "sg": "security-group",
+    "sgr": "security-group-rule",
     "subnet": "subnet",
     "vpc": "vpc",
 }
@@ -104,7 +107,8 @@ def _checked(resources: Sequence[str]) -> list[str]:
             f"Tags are given to 1 to {limits.TAGGED_AT_ONCE} resources at a time, not {len(resources)}",
         )
     check_ids(resources, list(_KINDS), "InvalidID")
-    return [id_.lower() for id_ in resources]
+    # They are locked in one order, so that no two who tag the same things wait for each other.
+    return sorted({id_.lower() for id_ in resources})
 
 
 def _find(call: Call, tx: Transaction, id_: str) -> None:
@@ -134,6 +138,12 @@ def _others(call: Call, prefix: str) -> set[str]:
     if prefix == "eipalloc":
         found = [] if cloud.elastic is None else cloud.elastic.list(account=account)
         return {one.id for one in found}
+    if prefix == "eni":
+        alive = [one.id for one in cloud.describe_instances(account=account) if one.address]
+        return {interface_of(id_) for id_ in alive}
+    if prefix == "sgr":
+        groups = cloud.groups.list(account=account)
+        return {stored.id for stored in cloud.groups.rules([one.id for one in groups])}
     vpc = cloud.vpcs.default(account=account)
     if prefix == "vpc":
         return {vpc.id}

@@ -9,7 +9,10 @@ from typing import Final
 
 from pycloud.aws.reader import Taken
 
+_NO_CREDITS = "no type here has CPU credits"
 _NETWORK = "an instance has one interface, in the default VPC"
+
+_METADATA = "HttpTokens HttpPutResponseHopLimit HttpEndpoint HttpProtocolIpv6 InstanceMetadataTags"
 
 EC2: Final = Taken(
     members={
@@ -18,15 +21,19 @@ EC2: Final = Taken(
             "AttributeBooleanValue": "Value",
             "AttributeValue": "Value",
             "BlobAttributeValue": "Value",
+            "EnclaveOptionsRequest": "Enabled",
             "Filter": "Name Values",
-            "InstanceMetadataOptionsRequest": "HttpTokens HttpPutResponseHopLimit HttpEndpoint",
+            "HibernationOptionsRequest": "Configured",
+            "InstanceMetadataOptionsRequest": _METADATA,
             "InstanceNetworkInterfaceSpecification": "DeviceIndex Groups SubnetId",
             "IpPermission": "IpProtocol FromPort ToPort UserIdGroupPairs IpRanges Ipv6Ranges",
             "IpRange": "CidrIp Description",
             "Ipv6Range": "CidrIpv6 Description",
             "LaunchPermission": "UserId Group",
             "LaunchPermissionModifications": "Add Remove",
-            "LaunchTemplateInstanceMetadataOptionsRequest": "HttpTokens HttpPutResponseHopLimit HttpEndpoint",
+            "LaunchTemplateEnclaveOptionsRequest": "Enabled",
+            "LaunchTemplateHibernationOptionsRequest": "Configured",
+            "LaunchTemplateInstanceMetadataOptionsRequest": _METADATA,
             "LaunchTemplateInstanceNetworkInterfaceSpecificationRequest": "DeviceIndex Groups SubnetId",
             "LaunchTemplatePlacementRequest": "AvailabilityZone GroupName PartitionNumber Tenancy",
             "LaunchTemplateSpecification": "LaunchTemplateId LaunchTemplateName Version",
@@ -35,14 +42,18 @@ EC2: Final = Taken(
             "Placement": "AvailabilityZone GroupName GroupId PartitionNumber Tenancy",
             "RequestLaunchTemplateData": "ImageId InstanceType KeyName UserData Monitoring Placement "
             "SecurityGroupIds SecurityGroups TagSpecifications DisableApiTermination "
-            "InstanceInitiatedShutdownBehavior MetadataOptions NetworkInterfaces KernelId RamDiskId",
+            "InstanceInitiatedShutdownBehavior MetadataOptions NetworkInterfaces KernelId RamDiskId "
+            "DisableApiStop EnclaveOptions HibernationOptions",
             "RunInstancesMonitoringEnabled": "Enabled",
             "Tag": "Key Value",
+            # What today's model calls a BlobAttributeValue.
+            "SecureBlobAttributeValue": "Value",
             "TagSpecification": "ResourceType Tags",
             "UserIdGroupPair": "GroupId GroupName UserId Description VpcId",
         }.items()
     },
     harmless={
+        "CreditSpecificationRequest": {"CpuCredits": _NO_CREDITS},
         "InstanceNetworkInterfaceSpecification": {
             "AssociatePublicIpAddress": "an instance's one address is public and private alike",
             "DeleteOnTermination": _NETWORK,
@@ -54,12 +65,12 @@ EC2: Final = Taken(
             "Description": _NETWORK,
         },
         "RequestLaunchTemplateData": {
+            "CreditSpecification": _NO_CREDITS,
             "EbsOptimized": "it tells how fast volumes are, not what they do",
         },
-        "InstanceMetadataOptionsRequest": {
-            "HttpProtocolIpv6": "guests have no IPv6",
-            "InstanceMetadataTags": "tags are not in the metadata",
-        },
+    },
+    optional={
+        "RegisterImageRequest": frozenset({"Name"}),  # images had no names before 2010-08-31
     },
     # Types are what the cloud's owner has made them.
     open_enums=frozenset({"InstanceType"}),

@@ -19,7 +19,9 @@ actions = Actions("ec2", EC2)
 
 _VPC_FILTERS = {
     "cidr": "CidrBlock",
+    "cidr-block-association.association-id": "CidrBlockAssociationSet.AssociationId",
     "cidr-block-association.cidr-block": "CidrBlockAssociationSet.CidrBlock",
+    "cidr-block-association.state": "CidrBlockAssociationSet.CidrBlockState.State",
     "dhcp-options-id": "DhcpOptionsId",
     "is-default": "IsDefault",
     "isDefault": "IsDefault",
@@ -33,11 +35,13 @@ _SUBNET_FILTERS = {
     "available-ip-address-count": "AvailableIpAddressCount",
     "cidr": "CidrBlock",
     "cidr-block": "CidrBlock",
+    "cidrBlock": "CidrBlock",
     "default-for-az": "DefaultForAz",
     "defaultForAz": "DefaultForAz",
     "map-public-ip-on-launch": "MapPublicIpOnLaunch",
     "owner-id": "OwnerId",
     "state": "State",
+    "subnet-arn": "SubnetArn",
     "subnet-id": "SubnetId",
     "vpc-id": "VpcId",
 }
@@ -127,7 +131,8 @@ def describe_subnets(
     found = _subnets(call)
     with call.cloud.state.reading() as tx:
         tags = call.cloud.tags.of(tx, [one.id for one in found])
-    items = [_described(call, one, tags.get(one.id)) for one in found]
+        held = len(call.cloud.addresses.held())
+    items = [_described(call, one, tags.get(one.id), held) for one in found]
     items = picked(items, "SubnetId", ids, "InvalidSubnetID.NotFound")
     items = chosen(items, filters, _SUBNET_FILTERS)
     shown, token = page(items, "SubnetId", max_results, next_token)
@@ -139,8 +144,9 @@ def _subnets(call: Call) -> list[Subnet]:
     return [vpc.subnet(zone) for zone in call.cloud.scheduler.zones()]
 
 
-def _described(call: Call, one: Subnet, tags: Mapping[str, str] | None) -> dict[str, Any]:
-    held = len(call.cloud.addresses.held())
+def _described(
+    call: Call, one: Subnet, tags: Mapping[str, str] | None, held: int
+) -> dict[str, Any]:
     # The first four addresses and the last one are nobody's, as in AWS ("Subnet sizing").
     free = IPv4Network(one.cidr).num_addresses - 5 - held
     region = call.cloud.region

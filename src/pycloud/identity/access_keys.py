@@ -13,11 +13,10 @@ from sqlalchemy import bindparam, delete, func, select, update
 from pycloud import limits
 from pycloud.errors import LimitExceeded, NotFound
 from pycloud.identity.sealing import Seal
-from pycloud.identity.users import User
+from pycloud.identity.users import User, lock_user
 from pycloud.ids import AccessKeyId, UserId, mint_key_id
 from pycloud.state.database import Database
 from pycloud.state.schema import access_keys, users
-from pycloud.state.transaction import Transaction
 
 _SECRET_CHARS = 40
 _ALPHABET = string.ascii_letters + string.digits + "+/"
@@ -65,7 +64,7 @@ class AccessKeyStore:
         """Make a key; return it with its secret. Raises `NotFound`, `LimitExceeded`."""
         secret = new_secret()
         with self.state.transaction() as tx:
-            _lock(tx, user)
+            lock_user(tx, user)
             mine = select(func.count()).where(access_keys.c.user_id == user.id)
             if tx.execute(mine).scalar_one() >= limits.ACCESS_KEYS:
                 raise LimitExceeded(
@@ -117,6 +116,8 @@ class AccessKeyStore:
         """Return what an active key stands for; None if there is no such key. Raises
         `StateError` if it can't be unsealed.
         """
+        if not (key.isascii() and key.isalnum()):
+            return None  # nor would every database take it
         with self.state.reading() as tx:
             row = tx.execute(_FIND, {"key": key}).one_or_none()
         if row is None:
@@ -131,12 +132,6 @@ class AccessKeyStore:
 def new_secret() -> str:
     """Return a new secret: 40 characters, 240 bits."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_CHARS))
-
-
-def _lock(tx: Transaction, user: User) -> None:
-    """Lock the user's row, so that one at a time counts and adds. Raises `NotFound`."""
-    if tx.execute(tx.locked(select(users.c.id).where(users.c.id == user.id))).first() is None:
-        raise NotFound("user", user.name)
 
 
 def _key(row: Any) -> AccessKey:

@@ -19,7 +19,9 @@ from pycloud.state.schema import access_keys, accounts, certificates, metadata, 
 from pycloud.state.transaction import Transaction
 
 _BY_ID = select(accounts).where(accounts.c.id == bindparam("account"))
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])")
+_NAME = re.compile(r"(?!\d{12}$)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", re.ASCII)
+_PLURALS = {"reservations": "instances (terminated ones count as long as they are shown)"}
+"""What people call the rows of a table, where that is not its name."""
 ADMIN_USER = "admin"
 """The user that each account has from its beginning."""
 
@@ -54,7 +56,7 @@ class AccountStore:
         if not _NAME.fullmatch(name):
             raise InvalidValue(
                 f"{name!r} cannot name an account: 3 to 63 lower-case letters, digits and hyphens, "
-                "beginning and ending with a letter or digit"
+                "beginning and ending with a letter or digit, and not like an account's number"
             )
         number = AccountId(f"{secrets.randbelow(9 * 10**11) + 10**11}")
         try:
@@ -84,11 +86,11 @@ class AccountStore:
     def delete(self, account: AccountId) -> None:
         """Delete an account that has nothing any more but its user `admin`. Raises `NotFound`,
         `InvalidValue` for the administrator's, and `InUse` naming what it still has.
+
+        `CloudController.delete_account` takes away what came by itself too.
         """
-        if account == ADMIN_ACCOUNT:
-            raise InvalidValue("the administrator's account can't be deleted")
         with self.state.transaction() as tx:
-            found = get_account(tx, account)
+            found = self.claim(tx, account)
             for table in metadata.sorted_tables:
                 if "account" in table.c and table is not users:
                     self._check_empty(tx, table.name, account)
@@ -97,8 +99,21 @@ class AccountStore:
             tx.execute(delete(accounts).where(accounts.c.id == account))
             tx.record("account.deleted", account, found.name)
 
+    def claim(self, tx: Transaction, account: AccountId) -> Account:
+        """Return an account that is to be deleted, as part of `tx`: until that ends nobody gives it
+        anything. Raises `NotFound`, and `InvalidValue` for the administrator's.
+        """
+        if account == ADMIN_ACCOUNT:
+            raise InvalidValue("the administrator's account can't be deleted")
+        row = tx.execute(tx.locked(_BY_ID), {"account": account}).one_or_none()
+        if row is None:
+            raise NotFound("account", account)
+        return Account(**row._mapping)
+
     def _check_users(self, tx: Transaction, account: AccountId) -> None:
         """Only `admin` may be left, with nothing to prove itself with."""
+        # Whoever gives a user a key has that user's row.
+        tx.execute(tx.locked(select(users.c.id).where(users.c.account == account))).all()
         others = select(users.c.name).where(users.c.account == account, users.c.name != ADMIN_USER)
         name = tx.execute(others.limit(1)).scalar_one_or_none()
         if name is not None:
@@ -113,13 +128,13 @@ class AccountStore:
         owned = metadata.tables[table]
         query = select(owned.c.account).where(owned.c.account == account)
         if tx.execute(query.limit(1)).first() is not None:
-            what = table.replace("_", " ")
+            what = _PLURALS.get(table, table.replace("_", " "))
             raise InUse(f"account {account} still has {what}: delete them first")
 
 
 def get_account(tx: Transaction, account: AccountId) -> Account:
-    """Return the account. Raises `NotFound`."""
-    row = tx.execute(_BY_ID, {"account": account}).one_or_none()
+    """Return the account; it is not deleted before `tx` ends, if that writes. Raises `NotFound`."""
+    row = tx.execute(tx.locked(_BY_ID, read=True), {"account": account}).one_or_none()
     if row is None:
         raise NotFound("account", account)
     return Account(**row._mapping)

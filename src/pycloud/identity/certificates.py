@@ -7,16 +7,17 @@ from typing import Any
 
 import attrs
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 from sqlalchemy import delete, func, select, update
 
 from pycloud import limits
 from pycloud.errors import InvalidValue, LimitExceeded, NotFound
 from pycloud.identity.sealing import Seal
-from pycloud.identity.users import User
-from pycloud.ids import CertificateId, UserId, mint_key_id
+from pycloud.identity.users import User, lock_user
+from pycloud.ids import ADMIN_ACCOUNT, AccountId, CertificateId, UserId, mint_key_id
 from pycloud.state.database import Database
 from pycloud.state.schema import certificates, cloud_certificate, users
 
@@ -59,10 +60,11 @@ class CertificateStore:
         if len(pem) > limits.CERTIFICATE_CHARS:
             raise InvalidValue(f"a certificate has at most {limits.CERTIFICATE_CHARS} characters")
         try:
-            x509.load_pem_x509_certificate(pem.encode())
+            loaded = x509.load_pem_x509_certificate(pem.encode())
         except ValueError as error:
             raise InvalidValue(f"this is not an X.509 certificate in PEM: {error}") from None
-        return self._add(user, pem, is_generated=False, replace=False)
+        # Without whatever stood around it.
+        return self._add(user, _pem(loaded), is_generated=False, replace=False)
 
     def list(self, user: User) -> list[Certificate]:
         """Return the user's certificates, the oldest first."""
@@ -102,11 +104,40 @@ class CertificateStore:
             made: str = tx.execute(query).scalar_one()
         return made
 
+    def unwrap(self, wrapped: bytes) -> bytes:
+        """Return what was encrypted for the cloud's certificate (RSA, PKCS #1 v1.5). Raises
+        `InvalidValue` where it is seen that it was not; where it is not seen, what comes out is
+        random, so that nobody learns from the answers what others encrypted (RFC 8017, 7.2.2).
+        """
+        query = select(cloud_certificate.c.sealed)
+        self.cloud()
+        with self.state.reading() as tx:
+            sealed = tx.execute(query).scalar_one()
+        pem = self._seal.open(sealed, _CLOUD)
+        # It was made here, and sealed: to check it anew would take a hundred times as long.
+        key = serialization.load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
+        assert isinstance(key, rsa.RSAPrivateKey)
+        try:
+            return key.decrypt(wrapped, padding.PKCS1v15())
+        except ValueError:
+            raise InvalidValue("this was not encrypted for the cloud's certificate") from None
+
+    def has_signed(self, text: bytes, signature: bytes, *, account: AccountId) -> bool:
+        """Return whether a user of the account, or the cloud itself, signed the text (RSA, SHA-1, as
+        image bundlers sign). What any user signed will do for the administrator's account, as in
+        Eucalyptus. Certificates that are switched off do not count.
+        """
+        query = select(certificates.c.pem).join(users, users.c.id == certificates.c.user_id)
+        query = query.where(certificates.c.is_active)
+        if account != ADMIN_ACCOUNT:
+            query = query.where(users.c.account == account)
+        with self.state.reading() as tx:
+            found = list(tx.execute(query).scalars())
+        return any(_has_signed(pem, text, signature) for pem in [*found, self.cloud()])
+
     def _add(self, user: User, pem: str, *, is_generated: bool, replace: bool) -> Certificate:
         with self.state.transaction() as tx:
-            locked = select(users.c.id).where(users.c.id == user.id)
-            if tx.execute(tx.locked(locked)).first() is None:
-                raise NotFound("user", user.name)
+            lock_user(tx, user)
             mine = certificates.c.user_id == user.id
             count = tx.execute(select(func.count()).where(mine)).scalar_one()
             if count >= limits.CERTIFICATES:
@@ -137,7 +168,22 @@ def _signed(key: rsa.RSAPrivateKey, name: str, now: datetime) -> str:
         .not_valid_after(now + _YEARS)
         .sign(key, hashes.SHA256())
     )
+    return _pem(certificate)
+
+
+def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _has_signed(pem: str, text: bytes, signature: bytes) -> bool:
+    key = x509.load_pem_x509_certificate(pem.encode()).public_key()
+    if not isinstance(key, rsa.RSAPublicKey):
+        return False
+    try:
+        key.verify(signature, text, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - the bundles' own
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _private(key: rsa.RSAPrivateKey) -> str:

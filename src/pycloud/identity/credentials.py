@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from pycloud.errors import InvalidValue
 from pycloud.identity.certificates import Certificate
 from pycloud.identity.users import User
 from pycloud.ids import AccessKeyId
@@ -21,18 +22,28 @@ _HERE = (
     '[ -z "${ZSH_VERSION-}" ] || eval \'_here="${(%):-%x}"\'\n'
     "# A plain sh does not tell which file it reads: then it must be in the working directory.\n"
     'case "$_here" in */eucarc | eucarc) ;; *) _here=./eucarc ;; esac\n'
-    'EUCA_KEY_DIR=$(cd "$(dirname "$_here")" && pwd)\n'
+    '[ -e "$_here" ] || echo "eucarc: first change to the directory that it is in" >&2\n'
+    'EUCA_KEY_DIR=$(CDPATH="" command cd -- "$(dirname -- "$_here")" && pwd)\n'
     "export EUCA_KEY_DIR\n"
     "unset _here\n"
+    "# The token of another cloud's session would be sent along.\n"
+    "unset AWS_SESSION_TOKEN AWS_SECURITY_TOKEN\n"
 )
+
+
+def _check_url(_endpoints: object, service: attrs.Attribute[str], url: str) -> None:
+    if not (url.startswith(("http://", "https://")) and url.isprintable()):
+        raise InvalidValue(
+            f"{service.name} answers at a URL such as http://cloud.example:8773/, not {url!r}"
+        )
 
 
 @attrs.frozen
 class Endpoints:
-    """Where the services answer."""
+    """Where the services answer. Raises `InvalidValue` for what is no URL."""
 
-    ec2: str = "http://127.0.0.1:8773/"
-    s3: str = "http://127.0.0.1:8774/"
+    ec2: str = attrs.field(default="http://127.0.0.1:8773/", validator=_check_url)
+    s3: str = attrs.field(default="http://127.0.0.1:8774/", validator=_check_url)
 
 
 def credentials_zip(
@@ -83,6 +94,7 @@ def _variables(
         "AWS_ACCESS_KEY_ID": access_key_id,
         "AWS_SECRET_ACCESS_KEY": secret,
         "AWS_DEFAULT_REGION": region,
+        "AWS_REGION": region,
         "AWS_ENDPOINT_URL_EC2": at.ec2,
         "AWS_ENDPOINT_URL_S3": at.s3,
         "AWS_ENDPOINT_URL_STS": at.ec2,

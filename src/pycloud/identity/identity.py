@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+import attrs
+from sqlalchemy import select
 
+from pycloud.errors import InvalidValue
 from pycloud.identity.access_keys import AccessKeyStore, FoundKey
 from pycloud.identity.accounts import ADMIN_USER, AccountStore
 from pycloud.identity.certificates import CertificateStore
 from pycloud.identity.credentials import Endpoints, credentials_zip
 from pycloud.identity.sealing import Seal
 from pycloud.identity.sessions import Sessions
-from pycloud.identity.users import User, UserStore
+from pycloud.identity.users import User, UserStore, lock_user
 from pycloud.ids import ADMIN_ACCOUNT, AccessKeyId, AccountId
 from pycloud.state.database import Database
 from pycloud.state.schema import endpoints
@@ -45,9 +47,10 @@ class Identity:
 
     def usable_key(self, user: User) -> tuple[AccessKeyId, str]:
         """Return the user's oldest active access key and its secret; make one if there is none.
-        Raises `LimitExceeded` if all are switched off.
+        Raises `NotFound`, and `LimitExceeded` if all are switched off.
         """
-        with self.state.transaction():
+        with self.state.transaction() as tx:
+            lock_user(tx, user)
             for key in self.access_keys.list(user):
                 if key.is_active:
                     return key.id, self.access_keys.secret(key.id)
@@ -56,9 +59,10 @@ class Identity:
 
     def forget(self, user: User) -> None:
         """Delete all that a user proves itself with, and the user, unless it is the account's
-        `admin`.
+        `admin`. Raises `NotFound`.
         """
-        with self.state.transaction():
+        with self.state.transaction() as tx:
+            lock_user(tx, user)
             for key in self.access_keys.list(user):
                 self.access_keys.delete(user, key.id)
             for certificate in self.certificates.list(user):
@@ -68,11 +72,14 @@ class Identity:
 
     def set_endpoint(self, service: str, url: str) -> None:
         """Write down where a service (`ec2`, `s3`) answers, for the credentials that are given
-        out.
+        out. Raises `InvalidValue`.
         """
+        known = attrs.fields_dict(Endpoints)
+        if service not in known:
+            raise InvalidValue(f"the services are {' and '.join(known)}, not {service!r}")
+        Endpoints(**{service: url})
         with self.state.transaction() as tx:
-            tx.execute(delete(endpoints).where(endpoints.c.service == service))
-            tx.execute(endpoints.insert().values(service=service, url=url))
+            tx.put(endpoints, [{"service": service, "url": url}])
 
     def endpoints(self) -> Endpoints:
         """Return where the services answer; where nobody has said so, the usual ports of this

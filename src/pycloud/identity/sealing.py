@@ -72,7 +72,7 @@ class Seal:
         try:
             body = sealed[_MARK_BYTES + _NONCE_BYTES :]
             return self._cipher.decrypt(nonce, body, label.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: it is cut off
             raise StateError(f"the sealed secret of {label} was changed or moved") from None
 
 

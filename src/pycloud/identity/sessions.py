@@ -47,7 +47,8 @@ class Sessions:
             raise InvalidValue(
                 f"a session lasts {limits.SESSION_MIN_S} to {limits.SESSION_MAX_S} s, not {duration_s}"
             )
-        expires_at = self.state.clock.now() + timedelta(seconds=duration_s)
+        # Whole seconds, in the token as in the answer.
+        expires_at = self.state.clock.now().replace(microsecond=0) + timedelta(seconds=duration_s)
         key, secret = AccessKeyId(mint_key_id("ASIA", 16)), new_secret()
         statement = [key, secret, user.id, int(expires_at.timestamp())]
         sealed = self._seal.close(json.dumps(statement).encode(), _LABEL)

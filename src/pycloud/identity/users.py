@@ -81,10 +81,7 @@ class UserStore:
             return found
         if name != ADMIN_USER:
             raise NotFound("user", name)
-        try:
-            return self.create(ADMIN_USER, account=account)
-        except Duplicate:
-            return self.get(name, account=account)  # another made it in the same moment
+        return self._ensure_admin(account)
 
     def delete(self, name: str, *, account: AccountId = ADMIN_ACCOUNT) -> None:
         """Delete a user. Raises `NotFound`, `InvalidValue` for `admin`, and `InUse` while keys or
@@ -103,6 +100,26 @@ class UserStore:
                     raise InUse(f"user {name!r} still has {what}: delete them first")
             tx.execute(delete(users).where(users.c.id == user.id))
             tx.record("user.deleted", user.id, f"{account} {name}")
+
+    def _ensure_admin(self, account: AccountId) -> User:
+        """Return the account's user `admin`, which may be made. Raises `NotFound`."""
+        with self.state.transaction() as tx:
+            get_account(tx, account)
+            user = User(UserId(mint_key_id("AIDA", 17)), account, ADMIN_USER, "/", tx.now)
+            tx.add_if_absent(users, **attrs.asdict(user))
+            there = _find(tx, ADMIN_USER, account)
+            assert there is not None
+            if there.id == user.id:
+                tx.record("user.created", user.id, f"{account} {ADMIN_USER}")
+        return there
+
+
+def lock_user(tx: Transaction, user: User) -> None:
+    """Lock the user's row, so that one at a time counts what the user has, and adds. Raises
+    `NotFound`.
+    """
+    if tx.execute(tx.locked(select(users.c.id).where(users.c.id == user.id))).first() is None:
+        raise NotFound("user", user.name)
 
 
 def _find(tx: Transaction, name: str, account: AccountId) -> User | None:

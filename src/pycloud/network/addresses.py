@@ -109,8 +109,7 @@ class IPPool:
         mine = {"wanted": self.name}
         network = tx.execute(_NETWORK, mine).scalar_one_or_none()
         if network is None:
-            first = int(self.network[4])
-            tx.add_if_absent(pools, name=self.name, network=str(self.network), prepared=first)
+            self._add(tx)
             network = tx.execute(_NETWORK, mine).scalar_one()
         if network != str(self.network):
             raise InvalidValue(
@@ -120,13 +119,22 @@ class IPPool:
         self._is_known = True
         tx.undo.append(self._forget)
 
+    def _add(self, tx: Transaction) -> None:
+        """Make the pool's row, unless another makes it: then wait until that is done."""
+        first = int(self.network[4])
+        tx.add_if_absent(pools, name=self.name, network=str(self.network), prepared=first)
+
     def _forget(self) -> None:
         self._is_known = False
 
     def _extend(self, tx: Transaction) -> None:
         """Make rows for the next addresses, if there are any."""
         prepared = select(pools.c.prepared).where(pools.c.name == self.name)
-        first = tx.execute(tx.locked(prepared)).scalar_one()
+        first = tx.execute(tx.locked(prepared)).scalar_one_or_none()
+        if first is None:
+            # Known to this process, but what made it so is not committed yet.
+            self._add(tx)
+            first = tx.execute(tx.locked(prepared)).scalar_one()
         last = min(first + _BLOCK, int(self.network.broadcast_address))
         if first < last:
             rows = [{"pool": self.name, "address": n, "freed": 0} for n in range(first, last)]

@@ -102,7 +102,9 @@ class ElasticAddresses:
         Whoever calls has seen that there is such an instance.
         """
         with self.state.transaction() as tx:
-            found = self._find(tx, id, account)
+            found = self._locked(tx, account).get(id)
+            if found is None:
+                raise NotFound("allocation", id)
             if found.instance_id == instance:
                 return found
             if found.instance_id is not None and not reassociate:
@@ -148,6 +150,14 @@ class ElasticAddresses:
             .where(elastic_addresses.c.instance_id == instance)
             .values(_FREE)
         )
+
+    def _locked(self, tx: Transaction, account: AccountId) -> dict[AllocationId, ElasticAddress]:
+        """Lock and return all addresses of the account. They are locked in one order, so no two
+        that move them wait for each other, nor lead two to one instance.
+        """
+        mine = elastic_addresses.c.account == account
+        query = select(elastic_addresses).where(mine).order_by(elastic_addresses.c.id)
+        return {row.id: _address(row) for row in tx.execute(tx.locked(query))}
 
     def _find(self, tx: Transaction, id_: AllocationId, account: AccountId) -> ElasticAddress:
         query = select(elastic_addresses).where(

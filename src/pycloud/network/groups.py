@@ -88,18 +88,26 @@ class SecurityGroups:
             raise Duplicate(f"there is a security group {name!r} already") from None
 
     def list(self, *, account: AccountId | None = ADMIN_ACCOUNT) -> list[SecurityGroup]:
-        """Return the account's groups by name; with None, those of all accounts."""
+        """Return the account's groups by name; with None, those of all accounts. Raises `NotFound`
+        if there is no such account.
+        """
         if account is not None:
-            with self.state.reading() as tx:
-                is_there = self._by_name(tx, _DEFAULT, account) is not None
-            if not is_there:
-                with self.state.transaction() as tx:
-                    self.default(tx, account)
+            self.ensure_default(account=account)
         query = select(security_groups).order_by(security_groups.c.name, security_groups.c.id)
         if account is not None:
             query = query.where(security_groups.c.account == account)
         with self.state.reading() as tx:
             return [_group(row) for row in tx.execute(query)]
+
+    def ensure_default(self, *, account: AccountId = ADMIN_ACCOUNT) -> None:
+        """Make the account's default group unless it is there. `list` does so too, but not within
+        a block that reads only.
+        """
+        with self.state.reading() as tx:
+            is_there = self._by_name(tx, _DEFAULT, account) is not None
+        if not is_there:
+            with self.state.transaction() as tx:
+                self.default(tx, account)
 
     def delete(self, id: SecurityGroupId, *, account: AccountId = ADMIN_ACCOUNT) -> None:
         """Delete a group. Raises `NotFound`, `InvalidValue` for the default one, and `InUse`
@@ -109,10 +117,7 @@ class SecurityGroups:
             group = self.find(tx, id, account=account)
             if group.name == _DEFAULT:
                 raise InvalidValue(f"{id} is the default group, which can't be deleted")
-            self._check_unused(tx, id)
-            tx.execute(delete(security_group_rules).where(security_group_rules.c.group_id == id))
-            tx.execute(delete(security_groups).where(security_groups.c.id == id))
-            tx.record("security-group.deleted", id, group.name)
+            self._remove(tx, group)
 
     # Rules
 
@@ -138,10 +143,9 @@ class SecurityGroups:
         if not checked or len(set(checked)) < len(checked):
             raise InvalidValue("give one rule or more, each of them once")
         with self.state.transaction() as tx:
-            self.find(tx, id, account=account)
-            for rule in checked:
-                if rule.source_group_id is not None:
-                    self.find(tx, rule.source_group_id, account=account)
+            sources = {rule.source_group_id for rule in checked if rule.source_group_id is not None}
+            for one in sorted({id, *sources}):  # all lock in one order: no two wait for each other
+                self.find(tx, one, account=account)
             present = {stored.rule for stored in self._of(tx, id, is_egress)}
             for rule in checked:
                 if rule in present:
@@ -205,18 +209,24 @@ class SecurityGroups:
 
     # Building blocks
 
-    def find(self, tx: Transaction, id: SecurityGroupId, *, account: AccountId) -> SecurityGroup:
-        """Return a group, as part of `tx`, and locked if that writes. Raises `NotFound`."""
+    def find(
+        self, tx: Transaction, id: SecurityGroupId, *, account: AccountId, shared: bool = False
+    ) -> SecurityGroup:
+        """Return a group, as part of `tx`, and locked if that writes; with `shared`, so that it is
+        only not deleted. Raises `NotFound`.
+        """
         query = select(security_groups).where(
             security_groups.c.id == id, security_groups.c.account == account
         )
-        row = tx.execute(tx.locked(query)).one_or_none()
+        row = tx.execute(tx.locked(query, read=shared)).one_or_none()
         if row is None:
             raise NotFound("security group", id)
         return _group(row)
 
     def default(self, tx: Transaction, account: AccountId) -> SecurityGroup:
-        """Return the account's default group, as part of `tx`, which may make it."""
+        """Return the account's default group, as part of `tx`, which may make it. Raises `NotFound`
+        if there is no such account.
+        """
         found = self._by_name(tx, _DEFAULT, account)
         if found is not None:
             return found
@@ -258,7 +268,7 @@ class SecurityGroups:
                 raise InvalidValue(
                     f"an instance has 1 to {limits.GROUPS_PER_INSTANCE} security groups, not {len(wanted)}"
                 )
-            groups = [self.find(tx, id_, account=account) for id_ in wanted]
+            groups = [self.find(tx, id_, account=account, shared=True) for id_ in wanted]
         rows = [{"instance_id": one, "group_id": group.id} for one in holders for group in groups]
         tx.execute(_ATTACH, rows)
         return groups
@@ -279,11 +289,32 @@ class SecurityGroups:
                 found.setdefault(holder, []).append(groups[id_])
         return {holder: sorted(mine, key=attrgetter("name")) for holder, mine in found.items()}
 
+    def forget(self, tx: Transaction, account: AccountId) -> None:
+        """Take away the account's default group and its VPC, as part of `tx`. Raises `InUse`
+        naming what stands on them.
+        """
+        query = select(security_groups).where(security_groups.c.account == account)
+        groups = {row.name: _group(row) for row in tx.execute(tx.locked(query))}
+        default = groups.pop(_DEFAULT, None)
+        if groups:
+            names = ", ".join(sorted(groups)[:5])
+            raise InUse(f"account {account} still has security groups: {names}")
+        if default is not None:
+            self._remove(tx, default)
+        self.vpcs.forget(tx, account)
+
     # Behind them
 
     def _by_name(self, tx: Transaction, name: str, account: AccountId) -> SecurityGroup | None:
         row = tx.execute(_BY_NAME, {"account": account, "name": name}).one_or_none()
         return None if row is None else _group(row)
+
+    def _remove(self, tx: Transaction, group: SecurityGroup) -> None:
+        self._check_unused(tx, group.id)
+        mine = security_group_rules.c.group_id == group.id
+        tx.execute(delete(security_group_rules).where(mine))
+        tx.execute(delete(security_groups).where(security_groups.c.id == group.id))
+        tx.record("security-group.deleted", group.id, group.name)
 
     def _add(
         self, tx: Transaction, account: AccountId, name: str, description: str

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import attrs
 
-from pycloud.ids import InstanceId
+from pycloud.ids import InstanceId, InterfaceId
 
 
 def mac_of(address: IPv4Address) -> str:
@@ -19,6 +19,16 @@ def mac_of(address: IPv4Address) -> str:
     '0e:cd:0a:0b:00:05'
     """
     return f"0e:cd:{address.packed.hex(':')}"
+
+
+def interface_of(instance: str) -> InterfaceId:
+    """Return the id of an instance's network interface: there is one for each, so it follows from
+    the instance's.
+
+    >>> interface_of("i-1234567890abcdef0")
+    'eni-1234567890abcdef0'
+    """
+    return InterfaceId(f"eni-{instance.partition('-')[2]}")
 
 
 @attrs.frozen

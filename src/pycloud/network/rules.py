@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from ipaddress import ip_network
 
@@ -16,6 +17,7 @@ _WITH_PORTS = ("tcp", "udp")
 _ICMP = ("icmp", "icmpv6")
 _PORT_MAX = 65535
 _ICMP_MAX = 255
+_PROTOCOL_MAX = 255
 
 
 @attrs.frozen
@@ -69,15 +71,17 @@ def missing_of(wanted: Iterable[Rule], present: Iterable[Rule]) -> list[Rule]:
 
 
 def _protocol(text: str) -> str:
-    protocol = _NUMBERS.get(text, text.lower())
+    is_number = text.isascii() and text.isdigit() and len(text) <= 3
+    number = str(int(text)) if is_number else text.lower()
+    protocol = _NUMBERS.get(number, number)
     if protocol in (*_WITH_PORTS, *_ICMP, ANY):
         return protocol
     if protocol == "all":
         return ANY
-    if protocol.isascii() and protocol.isdigit() and 0 <= int(protocol) <= _ICMP_MAX:
-        return str(int(protocol))
+    if is_number and int(number) <= _PROTOCOL_MAX:
+        return protocol
     raise InvalidValue(
-        f"{text!r} is not a protocol: it is tcp, udp, icmp, icmpv6, -1 for all, or a number up to 255"
+        f"{text!r} is not a protocol: it is tcp, udp, icmp, icmpv6, -1 for all, or a number up to {_PROTOCOL_MAX}"
     )
 
 
@@ -86,6 +90,8 @@ def _ports(protocol: str, first: int | None, last: int | None) -> tuple[int | No
         kind, code = (-1 if first is None else first), (-1 if last is None else last)
         if not (-1 <= kind <= _ICMP_MAX and -1 <= code <= _ICMP_MAX):
             raise InvalidValue(f"ICMP type and code are -1 (all) to 255, not {kind} and {code}")
+        if kind == -1 and code != -1:
+            raise InvalidValue(f"all ICMP types (-1) have all codes (-1), not the code {code}")
         return kind, code
     if protocol not in _WITH_PORTS:
         return None, None
@@ -101,9 +107,7 @@ def _ports(protocol: str, first: int | None, last: int | None) -> tuple[int | No
 
 
 def _cidr(text: str) -> str:
-    try:
-        return str(ip_network(text, strict=False))
-    except ValueError:
-        raise InvalidValue(
-            f"{text!r} is not a network: 203.0.113.0/24 or 2001:db8::/64 would be one"
-        ) from None
+    with contextlib.suppress(ValueError):
+        if "%" not in text:  # an IPv6 zone means nothing beyond one host
+            return str(ip_network(text, strict=False))
+    raise InvalidValue(f"{text!r} is not a network: 203.0.113.0/24 or 2001:db8::/64 would be one")

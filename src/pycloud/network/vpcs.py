@@ -14,8 +14,9 @@ from functools import lru_cache
 from ipaddress import IPv4Network
 
 import attrs
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, delete, select
 
+from pycloud.identity.accounts import get_account
 from pycloud.ids import ADMIN_ACCOUNT, AccountId, SubnetId, VpcId, mint
 from pycloud.state.database import Database
 from pycloud.state.schema import vpcs
@@ -67,7 +68,7 @@ class VPCStore:
         self.network = str(network)
 
     def default(self, *, account: AccountId = ADMIN_ACCOUNT) -> VPC:
-        """Return the account's VPC."""
+        """Return the account's VPC. Raises `NotFound` if there is no such account."""
         with self.state.reading() as tx:
             found = self.of(tx, [account])
         if account in found:
@@ -76,14 +77,21 @@ class VPCStore:
             return self.ensure(tx, account)
 
     def ensure(self, tx: Transaction, account: AccountId) -> VPC:
-        """Return the account's VPC, as part of `tx`, which may make it."""
+        """Return the account's VPC, as part of `tx`, which may make it. Raises `NotFound` if there
+        is no such account.
+        """
         row = tx.execute(_OF, {"account": account}).one_or_none()
         if row is None:
+            get_account(tx, account)
             tx.add_if_absent(
                 vpcs, id=mint("vpc"), account=account, cidr=self.network, created_at=tx.now
             )
             row = tx.execute(_OF, {"account": account}).one()
         return VPC(**row._mapping)
+
+    def forget(self, tx: Transaction, account: AccountId) -> None:
+        """Take the account's VPC away, as part of `tx`; nothing may stand on it any more."""
+        tx.execute(delete(vpcs).where(vpcs.c.account == account))
 
     def of(self, tx: Transaction, accounts: Iterable[AccountId]) -> dict[AccountId, VPC]:
         """Return the VPCs of those accounts that have one already."""

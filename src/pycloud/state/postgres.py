@@ -50,6 +50,7 @@ class PostgresState(Database):
             self._url,
             pool_pre_ping=True,
             isolation_level="READ COMMITTED",
+            hide_parameters=True,  # an error may be logged, and user data is nobody's business
             connect_args={"options": _KEEPALIVE, "connect_timeout": 10},
         )
 

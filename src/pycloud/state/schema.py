@@ -212,6 +212,7 @@ launch_template_versions = Table(
     Column("description", String(255), nullable=False),
     Column("data", Text, nullable=False),  # JSON
     Column("created_at", Instant, nullable=False),
+    Column("client_token", String(128)),
 )
 
 # compute/keypairs.py

@@ -48,7 +48,11 @@ class SQLiteState(Database):
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise StateError(f"cannot open the state {self.path}: {error.strerror}") from error
-        engine = create_engine(f"sqlite:///{self.path}", connect_args={"timeout": _WAIT_S})
+        engine = create_engine(
+            f"sqlite:///{self.path}",
+            connect_args={"timeout": _WAIT_S},
+            hide_parameters=True,  # an error may be logged, and user data is nobody's business
+        )
         event.listen(engine, "connect", _prepare)
         return engine
 

@@ -5,7 +5,7 @@ argument.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -46,7 +46,9 @@ class Transaction:
         self._parts = 0
         self._is_broken = False
         self.undo: list[Callable[[], None]] = []
-        """Called if this transaction is rolled back: for what was noted outside the database."""
+        """Called if this transaction, or the part in which they were added, is rolled back: for
+        what was noted outside the database.
+        """
 
     @property
     def is_sqlite(self) -> bool:
@@ -71,12 +73,14 @@ class Transaction:
     def nested(self) -> Iterator[None]:
         """Begin a part that can be rolled back alone, by an exception, with the locks it took."""
         self._parts += 1
-        name = f"part{self._parts}"
+        name, before = f"part{self._parts}", len(self.undo)
         self._connection.exec_driver_sql(f"SAVEPOINT {name}")
         try:
             yield
         except BaseException:
             self._connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {name}")
+            for undo in self.undo[before:]:
+                undo()
             raise
 
     def execute(self, statement: Executable, rows: Any = None) -> CursorResult[Any]:
@@ -113,6 +117,19 @@ class Transaction:
         """Insert a row unless there is one with its key, whoever wrote it."""
         dialect = sqlite if self.is_sqlite else postgresql
         self.execute(dialect.insert(table).values(**values).on_conflict_do_nothing())
+
+    def put(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows in place of those with their primary keys, whoever wrote these."""
+        dialect = sqlite if self.is_sqlite else postgresql
+        insert = dialect.insert(table)
+        others = {
+            column.name: insert.excluded[column.name]
+            for column in table.c
+            if not column.primary_key
+        }
+        self.execute(
+            insert.on_conflict_do_update(index_elements=table.primary_key, set_=others), rows
+        )
 
     def record(self, event: str, subject: str, detail: str = "") -> None:
         """Write an event into the journal, as part of this transaction. Secrets have no place in

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Final
 
 from pycloud import limits
 from pycloud.errors import InvalidValue
+
+RESERVED_BUCKETS: Final = frozenset({"pycloud-images"})
+"""Names of the cloud's own buckets: nobody may take them before the cloud does."""
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")

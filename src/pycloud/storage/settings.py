@@ -8,15 +8,15 @@ import attrs
 from sqlalchemy import bindparam, delete, func, select, update
 
 from pycloud import limits
-from pycloud.errors import InUse, InvalidValue, LimitExceeded, NotFound, WrongState
+from pycloud.errors import Duplicate, InUse, InvalidValue, LimitExceeded, NotFound, WrongState
 from pycloud.identity.accounts import get_account
-from pycloud.ids import AccountId
+from pycloud.ids import ADMIN_ACCOUNT, AccountId
 from pycloud.state.schema import bucket_settings, buckets, objects, uploads
 from pycloud.state.transaction import Transaction
 from pycloud.storage.encryption import DefaultEncryption
 from pycloud.storage.lifecycle import LifecycleRules
 from pycloud.storage.locks import DefaultRetention
-from pycloud.storage.names import checked_bucket, encoded_text
+from pycloud.storage.names import RESERVED_BUCKETS, checked_bucket, encoded_text
 from pycloud.storage.parts import free_parts
 from pycloud.storage.records import Bucket, Versioning
 from pycloud.storage.versions import bucket_of, get_bucket
@@ -42,8 +42,12 @@ _FORGET = delete(bucket_settings).where(_OF)
 
 
 def add_bucket(tx: Transaction, bucket: str, account: AccountId, *, object_lock: bool) -> Bucket:
-    """Insert a bucket's row. Raises `InvalidValue`, `LimitExceeded`, `NotFound` of the account."""
+    """Insert a bucket's row. Raises `InvalidValue`, `Duplicate`, `LimitExceeded`, `NotFound` of the
+    account.
+    """
     get_account(tx, account)
+    if bucket in RESERVED_BUCKETS and account != ADMIN_ACCOUNT:
+        raise Duplicate(f"the name {bucket!r} is kept for a bucket of the cloud's own")
     count = select(func.count()).select_from(buckets).where(buckets.c.account == account)
     if tx.execute(count).scalar_one() >= limits.BUCKETS_PER_ACCOUNT:
         raise LimitExceeded(f"account {account} has {limits.BUCKETS_PER_ACCOUNT} buckets already")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import attrs
 
@@ -68,6 +69,8 @@ class Incoming:
         self._digests = Digests(expected)
         self._size = 0
         self._head = b""
+        self._hashing: Executor | None = None
+        self._hashed: Future[None] | None = None
 
     def start(self, small: int) -> bytes | None:
         """Read the beginning; return all there is, if that is no more than `small` bytes."""
@@ -96,7 +99,8 @@ class Incoming:
         `Blobs.write` raises.
         """
         key, sealed = keys.make()
-        written = blobs.write(_Outgoing(self._stored(key)))
+        with ThreadPoolExecutor(1, "pycloud-hash") as self._hashing:
+            written = blobs.write(_Outgoing(self._stored(key)))
         return self._kept(sealed, None, written.id)
 
     def _kept(self, sealed: bytes | None, data: bytes | None, blob: BlobId | None) -> Kept:
@@ -127,10 +131,22 @@ class Incoming:
             raise LimitExceeded(
                 f"one put, or one part, has at most {limits.PUT_BYTES} bytes: use parts"
             )
-        self._digests.update(chunk)
+        if self._hashing is None:
+            self._digests.update(chunk)
+        elif chunk:
+            # MD5 is slower than everything else here: it goes on while the bytes are written, and
+            # the next ones are read.
+            self._wait()
+            self._hashed = self._hashing.submit(self._digests.update, chunk)
         return chunk
 
+    def _wait(self) -> None:
+        """Wait until all bytes but the last piece are hashed, or, in the end, that one too."""
+        if self._hashed is not None:
+            self._hashed.result()
+
     def _end(self) -> None:
+        self._wait()
         expected = self._expected.size_bytes
         if expected is not None and expected != self._size:
             raise Incomplete(f"{expected} bytes were announced, and {self._size} came")

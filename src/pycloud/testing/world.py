@@ -28,15 +28,18 @@ from pycloud.compute.scheduler import ClusterScheduler
 from pycloud.drivers.files import FileBlobs
 from pycloud.drivers.sim import SimHost, sim_node
 from pycloud.errors import NotSettled
-from pycloud.ids import DiskId
+from pycloud.ids import DiskId, InstanceId
 from pycloud.network.addresses import IPPool
+from pycloud.network.elastic import ElasticAddresses
 from pycloud.state.database import Database
 from pycloud.state.postgres import PostgresState
-from pycloud.state.schema import claims
+from pycloud.state.schema import claims, instance_groups
 from pycloud.state.sqlite import SQLiteState
 from pycloud.state.transaction import Transaction
 from pycloud.storage.buckets import BucketStore
 from pycloud.testing.images import SimImages, register_sim_images
+
+_PUBLIC = "203.0.113.0/24"
 
 
 class ProcessDiedError(BaseException):
@@ -175,6 +178,7 @@ class SimWorld:
         held = {str(address): holder for address, holder in self.cloud.addresses.held().items()}
         assert held == {str(one.address): one.id for one in alive.values()}, "addresses"
         self._check_claims(alive)
+        self._check_network(set(alive))
 
     def _check_instance(self, instance: Instance) -> None:
         host = self.hosts.get(instance.node)
@@ -211,6 +215,17 @@ class SimWorld:
             assert used == claimed, f"claims of {room}"
             assert room.used_memory_mib <= room.memory_mib, f"{room} is overfull"
 
+    def _check_network(self, alive: set[InstanceId]) -> None:
+        with self.cloud.state.reading() as tx:
+            holders = set(tx.execute(select(instance_groups.c.instance_id)).scalars())
+        assert holders == alive, "security groups"
+        if self.cloud.elastic is not None:
+            elastic = self.cloud.elastic.list(account=None)
+            leads = {one.instance_id for one in elastic if one.instance_id is not None}
+            assert leads <= alive, "elastic addresses lead to what is gone"
+            held = self.cloud.elastic.pool.held()
+            assert held == {one.address: one.id for one in elastic}, "public addresses"
+
     def another_process(self) -> CloudController:
         """Return one more controller, not open yet, for the same hosts and the same state."""
         state = self._state()
@@ -221,6 +236,7 @@ class SimWorld:
             scheduler=ClusterScheduler(state, nodes, policy=self.policy),
             addresses=IPPool(state, self.network),
             images=ImageRegistry(state, buckets),
+            elastic=ElasticAddresses(state, IPPool(state, _PUBLIC, name="public")),
             background=False,
             workers=1,
             mint=lambda prefix: f"{prefix}-{self._ids.getrandbits(68):017x}",
