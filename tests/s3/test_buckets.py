@@ -63,6 +63,23 @@ def test_a_name_that_is_taken(s3: Any, stranger: Any, bucket: str) -> None:
         stranger.create_bucket(Bucket=bucket)
 
 
+def test_what_is_said_of_a_new_bucket(s3: Any, fresh_name: str) -> None:
+    with refused("InvalidBucketAclWithObjectOwnership"):
+        s3.create_bucket(
+            Bucket=fresh_name, ObjectOwnership="BucketOwnerEnforced", ACL="public-read"
+        )
+    s3.create_bucket(
+        Bucket=fresh_name,
+        ObjectOwnership="ObjectWriter",
+        ACL="public-read",
+        CreateBucketConfiguration={"Tags": [{"Key": "team", "Value": "sea"}]},
+    )
+    assert len(s3.get_bucket_acl(Bucket=fresh_name)["Grants"]) == 2
+    assert s3.get_bucket_tagging(Bucket=fresh_name)["TagSet"][0]["Key"] == "team"
+    rules = s3.get_bucket_ownership_controls(Bucket=fresh_name)["OwnershipControls"]["Rules"]
+    assert rules == [{"ObjectOwnership": "ObjectWriter"}]
+
+
 def test_one_account_does_not_see_another_s(s3: Any, stranger: Any, bucket: str) -> None:
     assert bucket not in [one["Name"] for one in stranger.list_buckets()["Buckets"]]
     with refused("403"):

@@ -195,6 +195,12 @@ def test_signed_chunks(served: Served, s3: Any, bucket: str) -> None:
     assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == body
 
 
+def test_chunks_where_s3_has_none(served: Served, bucket: str) -> None:
+    headers, sent = _in_signed_chunks(f"{served.url}/{bucket}?policy", b"{}")
+    answer = served.ask("PUT", f"/{bucket}?policy", headers=headers, body=sent)
+    assert (answer.status, answer.code) == (501, "NotImplemented")
+
+
 class _ChunkSigner(S3SigV4Auth):  # type: ignore[misc]  # botocore has no types
     """Signs a head whose body is signed chunk by chunk."""
 

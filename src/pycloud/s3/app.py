@@ -14,6 +14,7 @@ import attrs
 
 from pycloud import limits
 from pycloud.aws.callers import Keys
+from pycloud.aws.chunks import MODES
 from pycloud.aws.errors import AWSError
 from pycloud.aws.rest_actions import RestAction
 from pycloud.aws.rest_routes import routes
@@ -36,6 +37,7 @@ _log = logging.getLogger("pycloud.s3")
 
 StartResponse = Callable[..., Any]
 
+_PAYLOAD: Final = "x-amz-content-sha256"
 _HOST_ID: Final = "pycloud"
 _WITHOUT_BUCKET: Final = frozenset({"ListBuckets", "CreateBucket"})
 """Actions that are carried out where there is no bucket."""
@@ -158,6 +160,8 @@ class _Request:
             self.who = caller.arn
         action = self._find(request)
         call = self._call(action, Asker(request, caller, authenticated, self._now))
+        if not action.streams and request.headers.get(_PAYLOAD) in MODES:
+            raise AWSError("NotImplemented", f"{action.name} takes no body in signed chunks")
         given = action.read(request.headers, request.query)
         self._check(call, given)
         if not action.streams and request.method in ("PUT", "POST"):

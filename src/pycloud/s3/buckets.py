@@ -71,6 +71,12 @@ def create_bucket(call: Call, given: dict[str, Any]) -> Reply:
     configuration = given.get("CreateBucketConfiguration", {})
     _check_location(call, configuration)
     acl = asked_acl(given, account, account)
+    enforced = given.get("ObjectOwnership") == "BucketOwnerEnforced"
+    if enforced and acl is not None and given.get("ACL") != "private":
+        raise AWSError(
+            "InvalidBucketAclWithObjectOwnership",
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+        )
     tags = tags_of(configuration["Tags"], limits.TAGS) if "Tags" in configuration else None
     lock = bool(given.get("ObjectLockEnabledForBucket"))
     _make(call, name, lock=lock)

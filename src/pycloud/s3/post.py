@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import attrs
 
@@ -112,7 +112,7 @@ def _hold_to_size(file: FormFile, allowed: SignedUpload | None) -> None:
 
 
 def _reply(call: Call, fields: Mapping[str, str], stored: StoredObject) -> Reply:
-    location = f"http://{call.request.host}/{call.name}/{quote(stored.key)}"
+    location = call.request.url_of(call.name, stored.key)
     headers = [("ETag", quoted(stored.etag)), ("Location", location)]
     if call.bucket.versioning:
         headers.append(("x-amz-version-id", stored.version_id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 import attrs
 
@@ -59,6 +59,12 @@ class S3Request:
     def is_secure(self) -> bool:
         """Whether it came over TLS."""
         return bool(self.environ.get("wsgi.url_scheme") == "https")
+
+    def url_of(self, bucket: str, key: str) -> str:
+        """Return where an object is, as the client sees us."""
+        scheme = "https" if self.is_secure else "http"
+        place = "" if self.is_virtual else f"/{bucket}"
+        return f"{scheme}://{self.host}{place}/{quote(key)}"
 
     @property
     def source(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from pycloud import limits
 from pycloud.aws.errors import AWSError
@@ -148,7 +147,7 @@ def complete_multipart_upload(call: Call, given: dict[str, Any]) -> dict[str, An
         if_none_match=condition(given, "IfNoneMatch"),
     )
     return {
-        "Location": f"http://{call.request.host}/{call.name}/{quote(call.key)}",
+        "Location": call.request.url_of(call.name, call.key),
         "Bucket": call.name,
         "Key": call.key,
         "ETag": quoted(stored.etag),
