@@ -36,6 +36,8 @@ from pycloud.drivers.routed import RoutedFabric
 from pycloud.drivers.serve import WsgiServer
 from pycloud.drivers.sim import sim_node
 from pycloud.ec2 import EC2App
+from pycloud.ec2.identity import IdentityKeys
+from pycloud.s3 import S3App
 from pycloud.testing.images import register_sim_images
 
 KEY_NAME = "eucatest"
@@ -63,6 +65,8 @@ class Box:
     simulated: bool
     ec2_url: str | None = None
     """Where the EC2 API answers, if it is served."""
+    s3_url: str | None = None
+    """And the object store."""
 
 
 @attrs.frozen
@@ -115,6 +119,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="where the EC2 API is served; default: %(default)s",
     )
     parser.add_argument(
+        "--s3-port",
+        type=int,
+        default=8774,
+        metavar="PORT",
+        help="where the object store is served; default: %(default)s",
+    )
+    parser.add_argument(
         "--listen",
         default="127.0.0.1",
         metavar="ADDRESS",
@@ -141,14 +152,15 @@ def _open(options: argparse.Namespace) -> Iterator[Box]:
     home.mkdir(parents=True, exist_ok=True, mode=0o711)
     with ExitStack() as stack:
         if options.simulated is None:
-            box = _real(home, outbound=not options.isolated)
+            box = _real(home, outbound=not options.isolated, s3_port=options.s3_port)
             stack.enter_context(_metadata(box))
         else:
             box = _simulated(home, options.simulated)
         with _step("opening the cloud"):
             stack.enter_context(box.cloud)
-        url = _serve_ec2(stack, box.cloud, options.listen, options.ec2_port)
-        yield attrs.evolve(box, ec2_url=url)
+        ec2_url = _serve_ec2(stack, box.cloud, options.listen, options.ec2_port)
+        s3_url = _serve_s3(stack, box, options.listen, options.s3_port)
+        yield attrs.evolve(box, ec2_url=ec2_url, s3_url=s3_url)
 
 
 def _serve_ec2(
@@ -169,7 +181,30 @@ def _serve_ec2(
     return url
 
 
-def _real(home: Path, *, outbound: bool) -> Box:
+def _serve_s3(stack: ExitStack, box: Box, address: str, port: int) -> str | None:
+    """Serve the object store, to guests too (at their gateway's address), and return where it
+    answers; None if it is not served.
+    """
+    cloud = box.cloud
+    assert cloud.identity is not None
+    app = S3App(cloud.buckets, IdentityKeys(cloud.identity), region=cloud.region)
+    try:
+        server = stack.enter_context(WsgiServer(app, address, port, threads=32, body_bytes=0))
+        if not box.simulated and address != "0.0.0.0":
+            gateway = str(cloud.addresses.gateway)
+            stack.enter_context(
+                WsgiServer(app, gateway, server.port, threads=16, freebind=True, body_bytes=0)
+            )
+    except pycloud.Cannot as taken:
+        screen.print(f"{taken}; the object store is not served (choose another --s3-port)")
+        return None
+    host = "127.0.0.1" if address == "0.0.0.0" else address
+    url = f"http://{host}:{server.port}/"
+    cloud.identity.set_endpoint("s3", url)
+    return url
+
+
+def _real(home: Path, *, outbound: bool, s3_port: int) -> Box:
     """Assemble a cloud of one node, this machine."""
     if os.geteuid() != 0:
         raise BoxError(
@@ -177,7 +212,12 @@ def _real(home: Path, *, outbound: bool) -> Box:
             "cloud with ./cloud-in-a-box --simulated 3"
         )
     tag = hashlib.sha256(bytes(home)).hexdigest()[:8]
-    fabric = RoutedFabric(cloud=tag, metadata_port=METADATA_PORT, outbound=outbound)
+    fabric = RoutedFabric(
+        cloud=tag,
+        metadata_port=METADATA_PORT,
+        service_ports=[s3_port] if s3_port else [],
+        outbound=outbound,
+    )
     node = pycloud.NodeController(
         "node1",
         hypervisor=LibvirtHypervisor(consoles=home / "consoles", cloud=tag),
@@ -202,8 +242,9 @@ def _assemble(
     home: Path, nodes: list[pycloud.NodeController], network: str, *, simulated: bool = False
 ) -> Box:
     state = pycloud.SQLiteState(home / "cloud.db")
-    buckets = pycloud.BucketStore(state, FileBlobs(home / "blobs"))
-    identity = pycloud.Identity(state, pycloud.Seal.from_file(home / "seal.key"))
+    seal = pycloud.Seal.from_file(home / "seal.key")
+    buckets = pycloud.BucketStore(state, FileBlobs(home / "blobs"), seal=seal)
+    identity = pycloud.Identity(state, seal)
     cloud = pycloud.CloudController(
         state,
         scheduler=pycloud.ClusterScheduler(state, nodes),
@@ -449,6 +490,8 @@ def _show_access(box: Box) -> None:
     screen.print("the AWS command line, boto3 and others find it after:")
     screen.print(f"  export AWS_ENDPOINT_URL={box.ec2_url} AWS_DEFAULT_REGION={box.cloud.region}")
     screen.print(f"  export AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret}")
+    if box.s3_url is not None:
+        screen.print(f"  export AWS_ENDPOINT_URL_S3={box.s3_url}")
     screen.print("the same for older tools too, as an archive to unzip and source:")
     screen.print(f"  {sys.executable} -m pycloud credentials admin.zip --home {box.home}")
 

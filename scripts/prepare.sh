@@ -14,7 +14,7 @@ guest_packages=(
     dnsmasq-base nftables iproute2 openssh-client tini
     cpio dosfstools e2fsprogs fdisk kmod mtools syslinux syslinux-common zstd
 )
-test_packages=(postgresql)
+test_packages=(postgresql rclone restic)
 command -v npm >/dev/null || test_packages+=(nodejs npm)
 command -v busybox >/dev/null || test_packages+=(busybox) # either of the two will do
 

@@ -35,6 +35,9 @@ USER_DATA_BYTES: Final = 16 * 1024
 INSTANCES_PER_CALL: Final = 1000
 """One launch is one transaction, so it must end soon; AWS's default is lower still."""
 
+CLIENT_TOKEN_CHARS: Final = 64
+"""Of a launch's client token ("Ensuring idempotency in Amazon EC2 API requests")."""
+
 PUBLIC_KEY_BYTES: Final = 16 * 1024
 """An RSA-16384 key fits; what is longer is no key."""
 
@@ -259,3 +262,29 @@ after the other. An object of one piece is kept by the reader's open file.
 
 EXPIRY_ROWS: Final = 10_000
 """Versions that one step of lifecycle rules looks at, so that the loop is never held up for long."""
+
+S3_DOCUMENT_BYTES: Final = 8 * 1024**2
+"""Of one XML body: 10 000 parts with their checksums, or 1 000 keys of 1 024 bytes, all escaped."""
+
+BUCKET_POLICY_BYTES: Final = 20 * 1024
+"""Of one policy ("Bucket policies for Amazon S3")."""
+
+ACL_GRANTS: Final = 100
+"""Of one ACL ("Access control list (ACL) overview")."""
+
+CORS_RULES: Final = 100
+"""Of one bucket ("Elements of a CORS configuration")."""
+
+FORM_BYTES: Final = 20 * 1024
+"""Of the fields before the file of a browser's upload: see `POST_POLICY_BYTES`."""
+
+FORM_FIELDS: Final = 200
+"""Of one form: as many as fit into `FORM_BYTES` with some content."""
+
+BUCKET_KNOWN_S: Final = 1.0
+"""How long a process of the S3 adapter remembers a bucket's settings: so long another process's change
+of a policy may take to be seen.
+"""
+
+BUCKETS_KNOWN: Final = 10_000
+"""How many buckets are remembered so: some megabytes."""

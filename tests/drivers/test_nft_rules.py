@@ -139,6 +139,13 @@ def test_the_ruleset_of_two_guests_with_a_way_out() -> None:
     assert text == GOLDEN
 
 
+def test_guests_reach_the_services_of_their_gateway() -> None:
+    text = ruleset("pycloud_0", [wire(0)], metadata_port=8775, service_ports=[8774, 53])
+    rule = "    iifname . ip daddr @gateways tcp dport { 53, 8774 } accept\n"
+    assert text.count(rule) == 1
+    assert text.replace(rule, "") == ruleset("pycloud_0", [wire(0)], metadata_port=8775)
+
+
 def test_empty_sets_have_no_list_of_elements() -> None:
     text = ruleset("pycloud_0", [], metadata_port=8775)
     assert "elements" not in text

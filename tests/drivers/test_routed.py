@@ -27,7 +27,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -198,10 +198,19 @@ class Lab:
     cleanup: contextlib.ExitStack
 
     def fabric(
-        self, cloud: str = "test", *, outbound: bool = False, metadata_port: int = 8775
+        self,
+        cloud: str = "test",
+        *,
+        outbound: bool = False,
+        metadata_port: int = 8775,
+        service_ports: Sequence[int] = (),
     ) -> RoutedFabric:
         fabric = RoutedFabric(
-            self.directory, cloud=cloud, outbound=outbound, metadata_port=metadata_port
+            self.directory,
+            cloud=cloud,
+            outbound=outbound,
+            metadata_port=metadata_port,
+            service_ports=service_ports,
         )
         self.cleanup.callback(fabric.apply, [])
         return fabric
@@ -491,6 +500,16 @@ class TestHost:
         assert not guest.connects(_GATEWAY, 8775)
         assert not guest.connects(_GATEWAY, 80)
         assert not guest.connects("169.254.169.254", 443)
+
+    def test_services_are_reached_at_the_gateway_alone(self, lab: Lab) -> None:
+        lab.outside()
+        [guest] = lab.guests(lab.fabric(outbound=True, service_ports=[8774]), 1)
+        lab.serve(_GATEWAY, 8774)
+        lab.serve(_UPLINK, 8774)
+        with guest.inside():
+            assert _get(_GATEWAY, 8774) == str(guest.wire.address)
+        assert not guest.connects(_UPLINK, 8774)
+        assert not guest.connects(_GATEWAY, 8773)
 
     def test_the_metadata_service_is_reached_on_the_link_too(self, lab: Lab) -> None:
         """Some guests ask for the MAC of 169.254.169.254; a default route of the host answers."""
@@ -876,6 +895,7 @@ def test_threads_take_turns(lab: Lab) -> None:
         {"cloud": "a b"},
         {"domain": "a..b"},
         {"metadata_port": 0},
+        {"service_ports": [70_000]},
         {"mtu_bytes": 100},
         {"upstream_dns": ["ns.example.org"]},
     ],

@@ -54,7 +54,7 @@ def test_once_simulated(tmp_path: Path) -> None:
 def test_what_it_prints_lets_the_aws_tools_in(tmp_path: Path) -> None:
     program = [sys.executable, "-m", "examples.cloud_in_a_box", "--simulated", "2"]
     box = subprocess.Popen(
-        [*program, "--home", str(tmp_path), "--port", "0"],
+        [*program, "--home", str(tmp_path), "--port", "0", "--s3-port", "0"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -63,14 +63,17 @@ def test_what_it_prints_lets_the_aws_tools_in(tmp_path: Path) -> None:
     assert box.stdout is not None
     with box.stdout as lines:
         exports = "".join(_until("The cloud is up", lines))
-        found = dict(re.findall(r"(AWS_[A-Z_]+)=(\S+)", exports))
-        ec2 = boto3.client(
-            "ec2",
-            endpoint_url=found["AWS_ENDPOINT_URL"],
+        found = dict(re.findall(r"(AWS_[A-Z0-9_]+)=(\S+)", exports))
+        session = boto3.Session(
             region_name=found["AWS_DEFAULT_REGION"],
             aws_access_key_id=found["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=found["AWS_SECRET_ACCESS_KEY"],
         )
+        s3 = session.client("s3", endpoint_url=found["AWS_ENDPOINT_URL_S3"])
+        s3.create_bucket(Bucket="holiday")
+        s3.put_object(Bucket="holiday", Key="a", Body=b"sand", ServerSideEncryption="AES256")
+        assert s3.get_object(Bucket="holiday", Key="a")["Body"].read() == b"sand"
+        ec2 = session.client("ec2", endpoint_url=found["AWS_ENDPOINT_URL"])
         [reservation] = ec2.describe_instances()["Reservations"]
         assert reservation["Instances"][0]["State"]["Name"] == "running"
         box.send_signal(signal.SIGTERM)

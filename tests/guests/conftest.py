@@ -125,7 +125,9 @@ class RealCloud:
 
 def box_options(home: Path) -> argparse.Namespace:
     """Return the main job's options for a cloud that shares this machine with others."""
-    return box_example._options(["--home", str(home), "--isolated", "--ec2-port", "0"])
+    return box_example._options(
+        ["--home", str(home), "--isolated", "--ec2-port", "0", "--s3-port", "0"]
+    )
 
 
 def register(images: ImageRegistry, guest: GuestImages) -> tuple[Image, Image]:

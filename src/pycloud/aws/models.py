@@ -55,7 +55,7 @@ _EUARE: Final[dict[str, Any]] = {
 
 @cache
 def service_model(name: str) -> Any:
-    """Return botocore's `ServiceModel` of `ec2`, `sts` or `iam`. Raises `InvalidValue` if botocore
+    """Return botocore's `ServiceModel` of `ec2`, `s3`, `sts` or `iam`. Raises `InvalidValue` if botocore
     is missing.
     """
     try:

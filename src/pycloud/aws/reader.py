@@ -147,7 +147,7 @@ def _string(shape: Any, _protocol: str, taken: Taken) -> Read:
 
 
 def _scalar(shape: Any) -> Read:
-    parse, expected = _SCALARS[shape.type_name]
+    parse, expected = SCALARS[shape.type_name]
     lowest, highest = _range_of(shape)
 
     def read_scalar(node: Tree | str, path: str) -> Any:
@@ -220,7 +220,7 @@ def decoded(text: str) -> bytes:
         raise ValueError(text) from error
 
 
-_SCALARS: dict[str, tuple[Callable[[str], Any], str]] = {
+SCALARS: dict[str, tuple[Callable[[str], Any], str]] = {
     "integer": (_integer, "a whole number"),
     "long": (_integer, "a whole number"),
     "double": (_float, "a number"),
@@ -229,3 +229,4 @@ _SCALARS: dict[str, tuple[Callable[[str], Any], str]] = {
     "timestamp": (_timestamp, "a moment as in 2026-01-31T12:00:00Z"),
     "blob": (decoded, "base64"),
 }
+"""How each type that is not text is read (`ValueError` if it can't be), and how it looks."""

@@ -34,14 +34,14 @@ def read_request(environ: Mapping[str, Any], *, most_bytes: int) -> WebRequest:
     """
     return WebRequest(
         method=environ["REQUEST_METHOD"],
-        path=_raw_path(environ),
+        path=raw_path_of(environ),
         query=environ.get("QUERY_STRING", ""),
-        headers=_headers(environ),
+        headers=headers_of(environ),
         body=_body(environ, most_bytes),
     )
 
 
-def _raw_path(environ: Mapping[str, Any]) -> str:
+def raw_path_of(environ: Mapping[str, Any]) -> str:
     """Return the path as it was sent, where the server tells (`REQUEST_URI`, `RAW_URI`)."""
     raw = environ.get("REQUEST_URI") or environ.get("RAW_URI")
     if raw and raw.startswith("/"):
@@ -50,7 +50,13 @@ def _raw_path(environ: Mapping[str, Any]) -> str:
     return quote(as_bytes(decoded), safe="/-_.~") or "/"
 
 
-def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
+def headers_of(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers by lower-case names, as they were sent where the server tells
+    (`pycloud.headers`): WSGI's own names make `_` and `-` one.
+    """
+    given = environ.get("pycloud.headers")
+    if given is not None:
+        return dict(given)
     headers = {
         name[5:].replace("_", "-").lower(): value
         for name, value in environ.items()

@@ -77,6 +77,8 @@ def _enclosed(shape: Any, name: str) -> Write:
     opening, closing, empty = f"<{name}>", f"</{name}>", f"<{name}/>"
     if shape.type_name == "string":
         return _text(opening, closing)
+    if shape.type_name == "structure" and any(map(_is_attribute, shape.members.values())):
+        return _with_attributes(shape, name)
     if shape.type_name not in ("structure", "list"):
         text = _texts(shape)
 
@@ -95,6 +97,30 @@ def _enclosed(shape: Any, name: str) -> Write:
         out.append(closing)
 
     return write_element
+
+
+def _with_attributes(shape: Any, name: str) -> Write:
+    """Write a structure some members of which are attributes (S3's `Grantee` has its type so)."""
+    attributes = {key: member for key, member in shape.members.items() if _is_attribute(member)}
+    space = shape.serialization.get("xmlNamespace")
+    declared = f' xmlns:{space["prefix"]}="{space["uri"]}"' if space else ""
+    inside = _structure(shape)
+
+    def write_element(value: Mapping[str, Any], out: list[str]) -> None:
+        out.append(f"<{name}{declared}")
+        for key, member in attributes.items():
+            if value.get(key) is not None:
+                text = text_of(value[key]).replace('"', "&quot;")
+                out.append(f' {member.serialization.get("name", key)}="{text}"')
+        out.append(">")
+        inside({key: one for key, one in value.items() if key not in attributes}, out)
+        out.append(f"</{name}>")
+
+    return write_element
+
+
+def _is_attribute(shape: Any) -> bool:
+    return bool(shape.serialization.get("xmlAttribute"))
 
 
 def _text(opening: str, closing: str) -> Write:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
+import re
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,8 @@ _SINGLE = frozenset(
 """Headers that decide what a request is."""
 _SKIPPED_BYTES = 2 * 1024**2
 """So much of a body that nobody reads is read to its end, so that the connection can be kept."""
+
+_HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 _log = logging.getLogger("pycloud.http")
 
@@ -58,7 +63,7 @@ class Gateway(wsgi.Gateway_10):
     """Calls the application."""
 
     def get_environ(self) -> Any:
-        """Return the environment, with `pycloud.set_ttl`."""
+        """Return the environment, with what `WsgiServer` says of it."""
         connection = self.req.conn.socket
 
         def set_ttl(hops: int) -> None:
@@ -68,8 +73,58 @@ class Gateway(wsgi.Gateway_10):
         set_ttl(_TTL_DEFAULT)  # what an earlier request of this connection may have changed
         return super().get_environ() | {
             "pycloud.set_ttl": set_ttl,
+            "pycloud.sends_spans": True,
+            "pycloud.headers": self.req.sent,
             "wsgi.input": io.BufferedReader(self.req.body),
         }
+
+    def write(self, chunk: Any) -> None:
+        """Send bytes, or a span of a file."""
+        if isinstance(chunk, bytes):
+            super().write(chunk)
+            return
+        self.req.ensure_headers_sent()
+        connection = self.req.conn.socket
+        if isinstance(connection, ssl.SSLSocket):
+            self.req.write(os.pread(chunk.file, chunk.size_bytes, chunk.offset))
+        else:
+            connection.sendfile(Descriptor(chunk.file), chunk.offset, chunk.size_bytes)
+
+    def respond(self) -> None:
+        """Call the application, and send what it gives. What breaks off is not made to look whole:
+        the connection ends.
+        """
+        answer = self.req.server.wsgi_app(self.env, self.start_response)
+        try:
+            for chunk in answer:
+                if chunk:
+                    self.write(chunk)
+            self.req.ensure_headers_sent()
+        finally:
+            if hasattr(answer, "close"):
+                answer.close()
+
+
+class Descriptor:
+    """A file that is only a descriptor: `socket.sendfile` asks for no more."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._number
+
+
+class Reader(cheroot.HeaderReader):
+    """Reads headers whose names are names: with a space before the colon, two readers see two
+    requests.
+    """
+
+    def _transform_key(self, key_name: bytes) -> bytes:
+        if not _HEADER_NAME.fullmatch(key_name):
+            raise ValueError("Illegal header name.")
+        return bytes(key_name.title())
 
 
 class Headers(dict[bytes, bytes]):
@@ -93,6 +148,7 @@ class Request(cheroot.HTTPRequest):
         self.inheaders = Headers()
         self.header_reader = self._read_headers
         self.expects: bytes | None = None
+        self.sent: dict[str, str] = {}
         self.body = RequestBody(self.conn.rfile, 0, most_bytes=0)
 
     def read_request_headers(self) -> bool:
@@ -108,7 +164,7 @@ class Request(cheroot.HTTPRequest):
         self.body = RequestBody(
             self.conn.rfile,
             length,
-            most_bytes=self.server.max_request_body_size,
+            most_bytes=self.server.max_request_body_size or sys.maxsize,
             on_first_read=self._continue,
         )
         self.server.gateway(self).respond()
@@ -124,7 +180,10 @@ class Request(cheroot.HTTPRequest):
         super().send_headers()
 
     def _read_headers(self, stream: Any, headers: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        found: dict[bytes, bytes] = cheroot.HeaderReader()(stream, headers)
+        found: dict[bytes, bytes] = Reader()(stream, headers)
+        self.sent = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in found.items()
+        }
         length = found.get(b"Content-Length")
         if length is not None and not length.isdigit():
             raise ValueError("Malformed Content-Length Header.")

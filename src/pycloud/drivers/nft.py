@@ -25,11 +25,13 @@ def ruleset(
     uplinks: Collection[str] = (),
     guarded: Collection[str] = (),
     metadata_port: int,
+    service_ports: Collection[int] = (),
 ) -> str:
     """Return the whole ruleset of a cloud, for one `nft -f -`.
 
-    Guests may get out through `uplinks`. What comes in through `guarded` goes to pycloud's taps and
-    nowhere else: these are uplinks that forwarded nothing before there were guests.
+    Guests reach the `service_ports` of their gateway's address. They may get out through `uplinks`.
+    What comes in through `guarded` goes to pycloud's taps and nowhere else: these are uplinks that
+    forwarded nothing before there were guests.
     """
     return "\n".join(
         [
@@ -40,7 +42,9 @@ def ruleset(
             *_sets(wires),
             _set("uplinks", "ifname", map(_quoted, sorted(uplinks))),
             _set("guarded", "ifname", map(_quoted, sorted(guarded))),
-            _CHAINS.format(metadata=METADATA_ADDRESS, port=metadata_port),
+            _CHAINS.format(
+                metadata=METADATA_ADDRESS, port=metadata_port, services=_services(service_ports)
+            ),
             "}",
             "",
         ]
@@ -119,6 +123,14 @@ def _arp(table: str, wires: Sequence[Wire]) -> str:
     )
 
 
+def _services(ports: Collection[int]) -> str:
+    """Return the rule that lets guests reach these ports of their gateway."""
+    if not ports:
+        return ""
+    listed = ", ".join(map(str, sorted(ports)))
+    return f"    iifname . ip daddr @gateways tcp dport {{ {listed} }} accept\n"
+
+
 _CHAINS = """\
   chain spoofing {{
     type filter hook prerouting priority raw; policy accept;
@@ -144,7 +156,7 @@ _CHAINS = """\
     iifname . ip daddr @gateways udp dport 53 accept
     iifname . ip daddr @gateways tcp dport 53 accept
     iifname . ip daddr @gateways icmp type echo-request accept
-    tcp dport {port} ct status dnat accept
+{services}    tcp dport {port} ct status dnat accept
     drop
   }}
   chain forward {{

@@ -43,8 +43,9 @@ class RoutedFabric:
     """Guests on routed taps, with dnsmasq and nftables. Needs Linux and root.
 
     Guests reach each other, their gateway (DHCP, DNS, ping) and the metadata service: what they ask
-    of 169.254.169.254 arrives at port `metadata_port` of their gateway's address. With `outbound`
-    they also get out through the interfaces of the host's default route, behind the host's address.
+    of 169.254.169.254 arrives at port `metadata_port` of their gateway's address. They reach the
+    `service_ports` of that address, behind which the cloud's own services are. With `outbound` they
+    also get out through the interfaces of the host's default route, behind the host's address.
     They reach nothing else of the host. The host reaches them.
 
     Files are in `directory`/`cloud`, which everybody must be able to read; nothing in them is
@@ -65,6 +66,7 @@ class RoutedFabric:
         *,
         cloud: str = "pycloud",
         metadata_port: int = 8775,
+        service_ports: Collection[int] = (),
         outbound: bool = True,
         domain: str = "pycloud.internal",
         upstream_dns: Sequence[IPv4Address | str] | None = None,
@@ -73,10 +75,13 @@ class RoutedFabric:
         _check(_CLOUD.fullmatch(cloud), f"a cloud's name has letters, digits, '_.-': not {cloud!r}")
         _check(all(map(_LABEL.fullmatch, domain.split("."))), f"{domain!r} is not a domain")
         _check(1 <= metadata_port <= 65535, f"a port is 1 to 65535, not {metadata_port}")
+        for port in service_ports:
+            _check(1 <= port <= 65535, f"a port is 1 to 65535, not {port}")
         _check(576 <= mtu_bytes <= 65521, f"an MTU is 576 to 65521 bytes, not {mtu_bytes}")
         self.cloud = cloud
         self.outbound = outbound
         self.metadata_port = metadata_port
+        self.service_ports = tuple(service_ports)
         self.mtu_bytes = mtu_bytes
         tag = hashlib.blake2s(cloud.encode(), digest_size=4).hexdigest()
         self.table = f"pycloud_{tag}"
@@ -166,6 +171,7 @@ class RoutedFabric:
             uplinks=ways_out,
             guarded=forwarding.switched_on(ways_out),
             metadata_port=self.metadata_port,
+            service_ports=self.service_ports,
         )
 
     def _check_overlap(

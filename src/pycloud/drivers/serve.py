@@ -24,9 +24,12 @@ class WsgiServer:
     Port 0 takes a free one. With `freebind` the address need not exist yet. With `certificate`, a
     PEM file of the certificate and those that vouch for it, and `key`, a PEM file, it speaks HTTPS
     alone. A client that says nothing for 10 s is cut off, a body of more than `body_bytes` is
-    refused. A body is read as it comes, and a client that waits for `100 Continue` gets that when
-    the callable first reads. The callable finds `pycloud.set_ttl` in its environment: it sets the
-    hop limit of its answer's packets. Raises `InvalidValue`.
+    refused (0: none is). A body is read as it comes, and a client that waits for `100 Continue` gets that when
+    the callable first reads. The callable finds in its environment `pycloud.set_ttl`, which sets
+    the hop limit of its answer's packets; `pycloud.headers`, the headers by lower-case names as they
+    were sent; and `pycloud.sends_spans`: what it gives may also be spans of files (`file`, a
+    descriptor, `offset` and `size_bytes`), which are sent without being read. Raises
+    `InvalidValue`.
 
     >>> from urllib.request import urlopen
     >>> def hello(environ, start_response):
