@@ -2,7 +2,8 @@
 
 They live in `.venv-bench`, with pycloud itself:
 
-    python -m venv .venv-bench && .venv-bench/bin/pip install --group bench -e '.[aws,serve]'
+    python -m venv .venv-bench && .venv-bench/bin/pip install -U pip
+    .venv-bench/bin/pip install --group bench -e '.[aws,serve]'
 
 Throughput is that of a cloud of simulated nodes. The other figures are those of a small callable that tells
 when it has read the first bytes of a body and how much memory its process has held.

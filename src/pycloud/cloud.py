@@ -56,7 +56,7 @@ from pycloud.metadata import InstanceMetadata
 from pycloud.network.addresses import IPPool
 from pycloud.network.elastic import ElasticAddresses
 from pycloud.network.groups import SecurityGroups
-from pycloud.network.records import interface_of, mac_of
+from pycloud.network.records import interface_of
 from pycloud.network.vpcs import VPCStore
 from pycloud.state.database import Database
 from pycloud.state.transaction import Transaction
@@ -65,7 +65,6 @@ from pycloud.tags import TagStore
 
 _GIB = 1024**3
 _GOING = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
-_TOKEN_CHARS = 64
 
 
 class CloudController:
@@ -254,8 +253,8 @@ class CloudController:
             interface_tags=interface_tags or {},
             account=account,
         )
-        if client_token is not None and not 1 <= len(client_token) <= _TOKEN_CHARS:
-            raise InvalidValue(f"a client token has 1 to {_TOKEN_CHARS} characters")
+        if client_token is not None and not 1 <= len(client_token) <= limits.CLIENT_TOKEN_CHARS:
+            raise InvalidValue(f"a client token has 1 to {limits.CLIENT_TOKEN_CHARS} characters")
         try:
             return self._launch_once(launch, client_token)
         except IntegrityError:
@@ -485,7 +484,14 @@ class CloudController:
                 return None
             image = self.images.known(tx, instance.image_id)
             groups = self.groups.of(tx, [instance.id]).get(instance.id, [])
-        return self._metadata_of(instance, image, [group.name for group in groups])
+        return InstanceMetadata.of(
+            instance,
+            image,
+            [group.name for group in groups],
+            network=self.addresses.network,
+            domain=self.domain,
+            region=self.region,
+        )
 
     # Behind the verbs
 
@@ -548,38 +554,16 @@ class CloudController:
         self.instances.reserve(tx, reservation, launch.account, client_token, launch.digest())
         launched = []
         for index, (id_, picked) in enumerate(zip(ids, picks, strict=False)):
-            instance = Instance(
-                id=id_,
-                account=launch.account,
-                reservation_id=reservation,
-                launch_index=index,
-                image_id=image.id,
-                kernel_id=image.kernel_id,
-                ramdisk_id=image.ramdisk_id,
-                type=kind.name,
-                cpus=kind.cpus,
-                memory_mib=kind.memory_mib,
-                disk_gib=kind.disk_gib,
-                key_name=launch.key,
-                public_key=None if key is None else key.public_key,
-                user_data=launch.user_data,
-                http_tokens=launch.http_tokens,
-                http_hop_limit=launch.http_hop_limit,
-                http_endpoint=launch.http_endpoint,
-                node=picked.room.name,
-                zone=picked.room.zone,
-                group=launch.placement.group,
-                partition=picked.partition,
+            instance = launch.instance(
+                id_,
+                reservation,
+                index,
+                image=image,
+                kind=kind,
+                key=key,
+                pick=picked,
                 address=self.addresses.take(tx, id_),
-                state=InstanceState.PENDING,
-                reason=None,
-                boot=1,
-                seen_boot=0,
-                changed_at=tx.now,
-                launched_at=tx.now,
-                is_protected=launch.protected,
-                shutdown_behaviour=launch.shutdown_behaviour,
-                is_monitored=launch.monitored,
+                now=tx.now,
             )
             self.instances.add(tx, instance)
             launched.append(instance)
@@ -630,37 +614,6 @@ class CloudController:
             raise InvalidValue(f"give a list of instance ids: [{ids!r}]")
         with self.state.transaction() as tx:
             yield tx, self.instances.find(tx, ids, account=account)
-
-    def _metadata_of(
-        self, instance: Instance, image: Image, groups: Sequence[str]
-    ) -> InstanceMetadata:
-        address = IPv4Address(str(instance.address))
-        return InstanceMetadata(
-            instance_id=instance.id,
-            account=instance.account,
-            reservation_id=instance.reservation_id,
-            launch_index=instance.launch_index,
-            image_id=instance.image_id,
-            kernel_id=instance.kernel_id,
-            ramdisk_id=instance.ramdisk_id,
-            manifest_path=image.location,
-            type=instance.type,
-            address=address,
-            mac=mac_of(address),
-            subnet=str(self.addresses.network),
-            hostname=instance.hostname,
-            domain=self.domain,
-            zone=instance.zone,
-            region=self.region,
-            key_name=instance.key_name,
-            public_key=instance.public_key,
-            user_data=instance.user_data,
-            launched_at=instance.launched_at,
-            http_tokens=instance.http_tokens,
-            http_hop_limit=instance.http_hop_limit,
-            http_endpoint=instance.http_endpoint,
-            security_groups=tuple(groups),
-        )
 
 
 def _as_heard(instance: Instance, unheard: Mapping[NodeName, NodeState]) -> Instance:

@@ -35,6 +35,9 @@ USER_DATA_BYTES: Final = 16 * 1024
 INSTANCES_PER_CALL: Final = 1000
 """One launch is one transaction, so it must end soon; AWS's default is lower still."""
 
+CLIENT_TOKEN_CHARS: Final = 64
+"""Of a launch's client token ("Ensuring idempotency in Amazon EC2 API requests")."""
+
 PUBLIC_KEY_BYTES: Final = 16 * 1024
 """An RSA-16384 key fits; what is longer is no key."""
 

@@ -12,16 +12,18 @@ import hmac
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from ipaddress import IPv4Address
-from typing import Any
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, Self
 
 import attrs
 
 from pycloud import limits
 from pycloud.clock import Clock, SystemClock
+from pycloud.compute.records import Image, Instance
 from pycloud.ids import AccountId, ImageId, InstanceId, ReservationId
+from pycloud.network.records import mac_of
 
 _VERSIONS = (
     "1.0",
@@ -93,6 +95,46 @@ class InstanceMetadata:
     architecture: str = "x86_64"
     block_devices: tuple[tuple[str, str], ...] = (("ami", "vda"), ("root", "/dev/vda"))
     """Pairs of a name (`ami`, `root`, `ebsN`, `ephemeralN`) and a device."""
+
+    @classmethod
+    def of(
+        cls,
+        instance: Instance,
+        image: Image,
+        groups: Sequence[str],
+        *,
+        network: IPv4Network,
+        domain: str,
+        region: str,
+    ) -> Self:
+        """Return what is told to the guest of an instance that has an address."""
+        assert instance.address is not None
+        return cls(
+            instance_id=instance.id,
+            account=instance.account,
+            reservation_id=instance.reservation_id,
+            launch_index=instance.launch_index,
+            image_id=instance.image_id,
+            kernel_id=instance.kernel_id,
+            ramdisk_id=instance.ramdisk_id,
+            manifest_path=image.location,
+            type=instance.type,
+            address=instance.address,
+            mac=mac_of(instance.address),
+            subnet=str(network),
+            hostname=instance.hostname,
+            domain=domain,
+            zone=instance.zone,
+            region=region,
+            key_name=instance.key_name,
+            public_key=instance.public_key,
+            user_data=instance.user_data,
+            launched_at=instance.launched_at,
+            http_tokens=instance.http_tokens,
+            http_hop_limit=instance.http_hop_limit,
+            http_endpoint=instance.http_endpoint,
+            security_groups=tuple(groups),
+        )
 
 
 class MetadataApp:

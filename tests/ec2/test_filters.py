@@ -20,6 +20,7 @@ from pycloud.ec2 import (
     key_pairs,
     launch_templates,
     placement_groups,
+    rules,
     security_groups,
     tags,
     vpcs,
@@ -265,7 +266,6 @@ FILTERED = [
             "resource-type": "security-group",
             "value": "here",
         },
-        tagged=False,
     ),
     Filtered(
         "DescribePlacementGroups",
@@ -341,7 +341,7 @@ FILTERED = [
         "SecurityGroupRules",
         "SecurityGroupRuleId",
         "{ingress_rule}",
-        security_groups._RULE_FILTERS,
+        rules._FILTERS,
         {"group-id": "{db_group}", "security-group-rule-id": "{ingress_rule}"},
     ),
     Filtered(
@@ -497,10 +497,11 @@ def test_every_filter_is_walked() -> None:
 
 @pytest.mark.parametrize("one", FILTERED, ids=str)
 def test_a_filter_that_there_is_not_is_refused(things: Things, one: Filtered) -> None:
-    with pytest.raises(ClientError) as refused:
-        _found(things, one, "colour", "red")
-    assert code_of(refused) == "InvalidParameterValue"
-    assert "'colour'" in str(refused.value)
+    for name in ("colour",) if one.tagged else ("colour", "tag:made", "tag-key"):
+        with pytest.raises(ClientError) as refused:
+            _found(things, one, name, "red")
+        assert code_of(refused) == "InvalidParameterValue"
+        assert f"'{name}'" in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -353,6 +353,8 @@ def hers(things: Things) -> Mapping[str, str]:
     placement = ec2.create_placement_group(GroupName="hers", Strategy="cluster")
     key = ec2.import_key_pair(KeyName="hers", PublicKeyMaterial=PUBLIC_KEY)
     instance = run["Instances"][0]["InstanceId"]
+    interface = run["Instances"][0]["NetworkInterfaces"][0]
+    rules = ec2.describe_security_group_rules()["SecurityGroupRules"]
     return {
         "DescribeAddresses": ec2.allocate_address()["AllocationId"],
         "DescribeImages": image.id,
@@ -360,10 +362,14 @@ def hers(things: Things) -> Mapping[str, str]:
         "DescribeInstanceStatus": instance,
         "DescribeKeyPairs": key["KeyPairId"],
         "DescribeLaunchTemplates": template["LaunchTemplate"]["LaunchTemplateId"],
+        "DescribeNetworkInterfaces": interface["NetworkInterfaceId"],
         "DescribePlacementGroups": placement["PlacementGroup"]["GroupId"],
+        "DescribeSecurityGroupRules": rules[0]["SecurityGroupRuleId"],
         "DescribeSecurityGroups": ec2.create_security_group(GroupName="hers", Description="x")[
             "GroupId"
         ],
+        "DescribeSubnets": interface["SubnetId"],
+        "DescribeVpcs": interface["VpcId"],
     }
 
 
@@ -374,8 +380,12 @@ VERBOSE = {
     "DescribeInstanceStatus": ("InstanceIds", "running"),
     "DescribeKeyPairs": ("KeyNames", "key"),
     "DescribeLaunchTemplates": ("LaunchTemplateIds", "template"),
+    "DescribeNetworkInterfaces": ("NetworkInterfaceIds", "eni"),
     "DescribePlacementGroups": ("GroupNames", "apart"),
+    "DescribeSecurityGroupRules": ("SecurityGroupRuleIds", "ingress_rule"),
     "DescribeSecurityGroups": ("GroupNames", "web_group"),
+    "DescribeSubnets": ("SubnetIds", "subnet"),
+    "DescribeVpcs": ("VpcIds", "vpc"),
 }
 
 

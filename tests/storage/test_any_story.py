@@ -230,8 +230,8 @@ class Story(RuleBasedStateMachine):
 
 TestAnyStory = Story.TestCase
 TestAnyStory.settings = settings(
-    max_examples=50,
-    stateful_step_count=30,
+    max_examples=35,
+    stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

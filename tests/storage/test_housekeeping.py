@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from pycloud import limits
+from pycloud.drivers.files import FileBlobs
 from pycloud.drivers.sim_blobs import SimBlobs, SimShelf
 from pycloud.errors import Damaged, DiskFull
 from pycloud.identity.sealing import Seal
 from pycloud.state.database import Database
 from pycloud.state.schema import contents, objects
+from pycloud.state.sqlite import SQLiteState
 from pycloud.storage.buckets import BucketStore
 from pycloud.storage.records import About, PartChoice
 from pycloud.storage.sums import Sums, SumsWriter
@@ -114,6 +117,23 @@ def test_a_full_disk_refuses_and_keeps_what_there_is(sim: BucketStore, shelf: Si
     assert (len(shelf.blobs), shelf.unfinished) == (1, {})
     put(sim, "small")
     assert read(sim, "small") == SMALL
+
+
+def test_a_full_disk_under_the_database_is_named_as_such(tmp_path: Path) -> None:
+    with SQLiteState(tmp_path / "cloud.db") as state:
+        store = BucketStore(state, FileBlobs(tmp_path / "blobs"))
+        store.create_bucket("holiday")
+        put(store, "kept")
+        with state.engine.connect() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        event.listen(
+            state.engine,
+            "checkout",
+            lambda connection, *_: connection.execute(f"PRAGMA max_page_count = {pages + 3}"),
+        )
+        with pytest.raises(DiskFull):
+            put(store, "beach", LARGE[: limits.SMALL_OBJECT_BYTES])
+        assert (keys(store), read(store, "kept")) == (["kept"], SMALL)
 
 
 def test_bytes_without_a_row_are_swept(store: BucketStore) -> None:

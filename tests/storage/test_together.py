@@ -268,6 +268,24 @@ def test_a_job_that_fails_takes_no_other_with_it(state: Database) -> None:
     assert [str(one) for one in others] == ["this one fails", "done"] * 3
 
 
+def test_a_writer_that_is_interrupted_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal may end the wait of whoever is to lead."""
+    state = SQLiteState(tmp_path / "cloud.db").open()
+    commits = SharedCommits(state)
+
+    def interrupt(self: object, *arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Condition, "wait_for", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            commits.run(lambda tx: "never")
+    assert _at_once(*([lambda: commits.run(lambda tx: "done")] * 3)) == ["done"] * 3
+    state.close()
+
+
 def _work(place: str, folder: str, number: int, results: multiprocessing.Queue[object]) -> None:
     """One of several processes on one store."""
     make = SQLiteState if place.startswith("/") else PostgresState

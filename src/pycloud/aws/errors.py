@@ -11,18 +11,13 @@ _STATUS: Final = {
     "DryRunOperation": 412,
     "EntityAlreadyExists": 409,
     "InternalError": 500,
-    "InvalidClientTokenId": 403,
     "LimitExceeded": 409,
-    "MalformedQueryString": 400,
     "MethodNotAllowed": 405,
     "MissingAuthenticationToken": 403,
     "NoSuchEntity": 404,
-    "OptInRequired": 403,
     "RequestEntityTooLarge": 413,
-    "ValidationError": 400,
     "SignatureDoesNotMatch": 403,
     "Unavailable": 503,
-    "UnauthorizedOperation": 403,
 }
 """HTTP status by code where it is not 400 ("Error codes for the Amazon EC2 API", "Common errors" of
 IAM).

@@ -22,8 +22,11 @@ from pycloud.state.schema import consoles, instances, reservations
 from pycloud.state.transaction import Transaction
 
 _FIELDS = tuple(field.name for field in attrs.fields(Instance))
+_STATE, _ADDRESS = _FIELDS.index("state"), _FIELDS.index("address")
 _ALL = select(*(instances.c[name] for name in _FIELDS))
-"""The columns in the order of the record's fields: see `_instance`."""
+"""The columns in the order of the record's fields, so that a row fills one by position: by the row's
+own keys it takes six times as long.
+"""
 _INSERT = instances.insert()
 _WRITE = update(instances).where(instances.c.id == bindparam("wanted"))
 _FIND = _ALL.where(instances.c.id.in_(bindparam("ids", expanding=True))).order_by(instances.c.id)
@@ -274,13 +277,11 @@ def _row(instance: Instance) -> dict[str, Any]:
 
 
 def _instance(row: Any) -> Instance:
-    # Not by the row's own keys: Python knows arguments by their names' identity, and other strings
-    # that are equal are compared with every field first, six times as slow.
-    values = dict(zip(_FIELDS, row, strict=True))
-    values["state"] = _STATES[values["state"]]
-    if values["address"] is not None:
-        values["address"] = IPv4Address(values["address"])
-    return Instance(**values)
+    values = list(row)
+    values[_STATE] = _STATES[values[_STATE]]
+    if values[_ADDRESS] is not None:
+        values[_ADDRESS] = IPv4Address(values[_ADDRESS])
+    return Instance(*values)
 
 
 def _why(instance: Instance) -> str:

@@ -5,15 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
+from ipaddress import IPv4Address
 from typing import Any
 
 import attrs
 
 from pycloud import limits
-from pycloud.compute.placement import Placement
-from pycloud.compute.records import HttpEndpoint, HttpTokens, ShutdownBehaviour
+from pycloud.compute.placement import Pick, Placement
+from pycloud.compute.records import (
+    HttpEndpoint,
+    HttpTokens,
+    Image,
+    Instance,
+    InstanceState,
+    KeyPair,
+    ShutdownBehaviour,
+)
+from pycloud.compute.types import InstanceType
 from pycloud.errors import Duplicate, InvalidValue
-from pycloud.ids import AccountId, ImageId, SecurityGroupId
+from pycloud.ids import AccountId, ImageId, InstanceId, ReservationId, SecurityGroupId
 
 _CHOICES = {
     "http_tokens": ("optional", "required"),
@@ -55,6 +66,54 @@ class Launch:
                 f"the least number of instances is 1 to {self.count}, the most that is asked for; not {self.min_count}"
             )
         check_options(attrs.asdict(self, recurse=False))
+
+    def instance(
+        self,
+        id: InstanceId,
+        reservation: ReservationId,
+        index: int,
+        *,
+        image: Image,
+        kind: InstanceType,
+        key: KeyPair | None,
+        pick: Pick,
+        address: IPv4Address,
+        now: datetime,
+    ) -> Instance:
+        """Return one of the instances that are launched, in its first state."""
+        return Instance(
+            id=id,
+            account=self.account,
+            reservation_id=reservation,
+            launch_index=index,
+            image_id=image.id,
+            kernel_id=image.kernel_id,
+            ramdisk_id=image.ramdisk_id,
+            type=kind.name,
+            cpus=kind.cpus,
+            memory_mib=kind.memory_mib,
+            disk_gib=kind.disk_gib,
+            key_name=self.key,
+            public_key=None if key is None else key.public_key,
+            user_data=self.user_data,
+            http_tokens=self.http_tokens,
+            http_hop_limit=self.http_hop_limit,
+            http_endpoint=self.http_endpoint,
+            node=pick.room.name,
+            zone=pick.room.zone,
+            group=self.placement.group,
+            partition=pick.partition,
+            address=address,
+            state=InstanceState.PENDING,
+            reason=None,
+            boot=1,
+            seen_boot=0,
+            changed_at=now,
+            launched_at=now,
+            is_protected=self.protected,
+            shutdown_behaviour=self.shutdown_behaviour,
+            is_monitored=self.monitored,
+        )
 
     def digest(self) -> str:
         """Return what is the same for the same request."""

@@ -9,7 +9,7 @@ from pycloud.aws.actions import Actions, Answer
 from pycloud.aws.errors import AWSError
 from pycloud.compute.records import Instance
 from pycloud.ec2.answers import picked, put_tags, tag_set, tags_for
-from pycloud.ec2.call import Call, check_ids
+from pycloud.ec2.call import Call, check_ids, check_one_of
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.instances import check_instance_ids
 from pycloud.ec2.pages import page
@@ -184,11 +184,7 @@ def _list(call: Call, account: AccountId | None) -> list[ElasticAddress]:
 
 
 def _find(call: Call, allocation_id: str | None, public_ip: str | None) -> ElasticAddress:
-    if (allocation_id is None) == (public_ip is None):
-        raise AWSError(
-            "MissingParameter" if allocation_id is None else "InvalidParameterCombination",
-            "The request must contain AllocationId or PublicIp, and not both",
-        )
+    check_one_of(AllocationId=allocation_id, PublicIp=public_ip)
     wanted = AllocationId(allocation_id or "")
     for one in _list(call, call.account):
         if one.id == wanted or str(one.address) == public_ip:

@@ -18,10 +18,12 @@ def picked(items: Sequence[SomeItem], key: str, wanted: Sequence[str], code: str
     """
     if not wanted:
         return list(items)
-    missing = [name for name in wanted if name not in {item[key] for item in items}]
+    found = {item[key] for item in items}
+    missing = [name for name in wanted if name not in found]
     if missing:
-        raise AWSError(code, f"{key} {', '.join(repr(name) for name in missing)} does not exist")
-    return [item for item in items if item[key] in wanted]
+        raise AWSError(code, f"{key} {', '.join(map(repr, missing))} does not exist")
+    names = set(wanted)
+    return [item for item in items if item[key] in names]
 
 
 def tag_set(tags: Mapping[str, str] | None) -> list[dict[str, str]]:

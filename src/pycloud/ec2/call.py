@@ -46,6 +46,16 @@ class Call:
         return (None if is_all else self.account), left
 
 
+def check_one_of(**given: str | None) -> None:
+    """Raise `AWSError` unless one of these parameters is given, and only one."""
+    count = sum(value is not None for value in given.values())
+    if count != 1:
+        raise AWSError(
+            "InvalidParameterCombination" if count else "MissingParameter",
+            f"The request must contain {' or '.join(given)}, and not both",
+        )
+
+
 def check_ids(values: Iterable[str], prefixes: Sequence[str], code: str) -> None:
     """Raise `AWSError` with `code` for the first value that can't be an id with such a prefix."""
     for value in values:

@@ -25,9 +25,7 @@ from pycloud.errors import (
 _NOT_FOUND: Final = {
     "account": "NoSuchEntity",
     "access key": "NoSuchEntity",
-    "address": "InvalidAddress.NotFound",
     "allocation": "InvalidAllocationID.NotFound",
-    "association": "InvalidAssociationID.NotFound",
     "bucket": "InvalidManifest",
     "image": "InvalidAMIID.NotFound",
     "instance": "InvalidInstanceID.NotFound",
@@ -41,9 +39,7 @@ _NOT_FOUND: Final = {
     "placement group": "InvalidPlacementGroup.Unknown",
     "security group": "InvalidGroup.NotFound",
     "security group rule": "InvalidSecurityGroupRuleId.NotFound",
-    "subnet": "InvalidSubnetID.NotFound",
     "user": "NoSuchEntity",
-    "vpc": "InvalidVpcID.NotFound",
     "zone": "InvalidParameterValue",
 }
 """By the kind of thing that was looked for."""

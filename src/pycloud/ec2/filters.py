@@ -23,20 +23,34 @@ Item = Mapping[str, Any]
 """One of the things described, as in the answer."""
 SomeItem = TypeVar("SomeItem", bound=Item)
 
+TagsOf = Callable[[Item], Iterable[Mapping[str, str]]]
+"""Gives the tags of an item: each has `Key` and `Value`."""
+
 _PATTERN = re.compile(r"\\(.)|(\*)|(\?)|([^\\*?]+|\\$)", re.DOTALL)
 
 
+def _own_tags(item: Item) -> Iterable[Mapping[str, str]]:
+    tags: Iterable[Mapping[str, str]] = item.get("Tags", ())
+    return tags
+
+
 def chosen(
-    items: Iterable[SomeItem], filters: Sequence[Filter] | None, members: Members
+    items: Iterable[SomeItem],
+    filters: Sequence[Filter] | None,
+    members: Members,
+    *,
+    tags_of: TagsOf | None = _own_tags,
 ) -> list[SomeItem]:
     """Return the items for which all filters hold. Raises `AWSError` for a filter that there is
-    not.
+    not: without `tags_of`, things of this kind have no tags.
     """
-    tests = [_test_of(one, members) for one in filters or ()]
+    tests = [_test_of(one, members, tags_of) for one in filters or ()]
+    if not tests:
+        return list(items)
     return [item for item in items if all(test(item) for test in tests)]
 
 
-def _test_of(one: Filter, members: Members) -> Callable[[Item], bool]:
+def _test_of(one: Filter, members: Members, tags_of: TagsOf | None) -> Callable[[Item], bool]:
     name, values = one.get("Name"), one.get("Values")
     if not name:
         raise AWSError("MissingParameter", "A filter has a name: Filter.1.Name")
@@ -47,21 +61,23 @@ def _test_of(one: Filter, members: Members) -> Callable[[Item], bool]:
             "FilterLimitExceeded",
             f"A filter has at most {limits.FILTER_VALUES} values; {name!r} has {len(values)}",
         )
-    look = _look_for(name, members)
+    look = _look_for(name, members, tags_of)
     matches = _matcher_of(values)
     return lambda item: any(matches(text) for text in look(item))
 
 
-def _look_for(name: str, members: Members) -> Callable[[Item], Iterator[str]]:
-    if name.startswith("tag:"):
+def _look_for(
+    name: str, members: Members, tags_of: TagsOf | None
+) -> Callable[[Item], Iterator[str]]:
+    if name in members:
+        path = members[name].split(".")
+        return lambda item: _texts(item, path)
+    if tags_of is not None and name.startswith("tag:"):
         key = name[4:]
-        return lambda item: (tag["Value"] for tag in item.get("Tags", ()) if tag["Key"] == key)
-    if name == "tag-key" and "Tags" not in members:
-        return lambda item: (tag["Key"] for tag in item.get("Tags", ()))
-    if name not in members:
-        raise AWSError("InvalidParameterValue", f"The filter {name!r} is invalid")
-    path = members[name].split(".")
-    return lambda item: _texts(item, path)
+        return lambda item: (tag["Value"] for tag in tags_of(item) if tag["Key"] == key)
+    if tags_of is not None and name == "tag-key":
+        return lambda item: (tag["Key"] for tag in tags_of(item))
+    raise AWSError("InvalidParameterValue", f"The filter {name!r} is invalid")
 
 
 def _texts(value: Any, path: Sequence[str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from pycloud.ec2.call import Call, check_ids
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.pages import page, refuse_with_ids
 from pycloud.ec2.taken import EC2
-from pycloud.errors import Duplicate, InvalidValue
+from pycloud.errors import Duplicate
 from pycloud.ids import AccountId, ImageId
 
 actions = Actions("ec2", EC2)
@@ -73,15 +73,18 @@ def describe_images(
         found = registry.list(account=account)
         tags = call.cloud.tags.of(tx, [one.id for one in found])
         grants = registry.grants(tx, account=call.account) if executable_users else {}
-    shown = [one for one in found if _is_executable_by(call, one, executable_users, grants)]
-    items = [_described(one, tags.get(one.id)) for one in shown]
+    items = [
+        _described(one, tags.get(one.id))
+        for one in found
+        if _is_executable_by(call, one, executable_users, grants)
+    ]
     if owners:
         known = {call.account if owner == "self" else owner for owner in owners}
         items = [item for item in items if item["OwnerId"] in known]
     items = picked(items, "ImageId", ids, "InvalidAMIID.NotFound")
     items = chosen(items, filters, _FILTERS)
-    items, next_token = page(items, "ImageId", max_results, next_token)
-    return {"Images": items, "NextToken": next_token}
+    shown, token = page(items, "ImageId", max_results, next_token)
+    return {"Images": shown, "NextToken": token}
 
 
 @actions.action(
@@ -161,7 +164,7 @@ def describe_image_attribute(call: Call, *, image_id: str, attribute: str) -> An
     return {"ImageId": image.id, member: value}
 
 
-@actions.action("ModifyImageAttribute", codes={InvalidValue: "InvalidParameterValue"})
+@actions.action("ModifyImageAttribute")
 def modify_image_attribute(
     call: Call,
     *,

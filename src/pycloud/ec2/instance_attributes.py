@@ -58,7 +58,7 @@ def _attributes(one: Instance, around: Surroundings) -> dict[str, tuple[str, Any
         "rootDeviceName": ("RootDeviceName", {"Value": ROOT_DEVICE}),
         "sourceDestCheck": ("SourceDestCheck", {"Value": True}),
         "sriovNetSupport": ("SriovNetSupport", {}),
-        "userData": ("UserData", {"Value": encoded(one.user_data)}),
+        "userData": ("UserData", {"Value": _encoded(one.user_data)}),
     }
 
 
@@ -191,7 +191,7 @@ def get_console_output(call: Call, *, instance_id: str) -> Answer:
     return {
         "InstanceId": one.id,
         "Timestamp": call.cloud.state.clock.now(),
-        "Output": encoded(output),
+        "Output": _encoded(output),
     }
 
 
@@ -202,8 +202,7 @@ def get_password_data(call: Call, *, instance_id: str) -> Answer:
     return {"InstanceId": one.id, "Timestamp": one.launched_at, "PasswordData": ""}
 
 
-def encoded(data: bytes | None) -> str | None:
-    """Return bytes in base64."""
+def _encoded(data: bytes | None) -> str | None:
     return None if data is None else base64.b64encode(data).decode()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pycloud.aws.actions import Actions, Answer
@@ -12,6 +12,7 @@ from pycloud.ec2.call import Call
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.pages import page, refuse_with_ids
 from pycloud.ec2.taken import EC2
+from pycloud.ec2.zones import zone_ids
 
 actions = Actions("ec2", EC2)
 
@@ -53,7 +54,7 @@ def describe_instance_types(
     refuse_with_ids(instance_types or (), max_results)
     items = [_described(kind) for kind in call.cloud.types.list()]
     items = picked(items, "InstanceType", instance_types or (), "InvalidInstanceType")
-    items = chosen(items, filters, _FILTERS)
+    items = chosen(items, filters, _FILTERS, tags_of=None)
     shown, token = page(items, "InstanceType", max_results, next_token, most=100)
     return {"InstanceTypes": shown, "NextToken": token}
 
@@ -70,26 +71,25 @@ def describe_instance_type_offerings(
     """Every type is offered in the region and in each zone."""
     places = {
         "region": [call.cloud.region],
-        "availability-zone": call.cloud.scheduler.zones(),
-        "availability-zone-id": [
-            f"{call.cloud.region}-az{number}"
-            for number in range(1, len(call.cloud.scheduler.zones()) + 1)
-        ],
+        "availability-zone": [*zone_ids(call)],
+        "availability-zone-id": [*zone_ids(call).values()],
     }.get(location_type, [])
     items = [
         {
             "InstanceType": kind.name,
             "LocationType": location_type,
             "Location": place,
-            "_place": f"{kind.name} {place}",
         }
         for kind in call.cloud.types.list()
         for place in places
     ]
-    items = chosen(items, filters, _OFFERING_FILTERS)
-    shown, token = page(items, "_place", max_results, next_token)
-    offerings = [{key: one[key] for key in one if key != "_place"} for one in shown]
-    return {"InstanceTypeOfferings": offerings, "NextToken": token}
+    items = chosen(items, filters, _OFFERING_FILTERS, tags_of=None)
+    shown, token = page(items, _place, max_results, next_token)
+    return {"InstanceTypeOfferings": shown, "NextToken": token}
+
+
+def _place(offering: Mapping[str, str]) -> str:
+    return f"{offering['InstanceType']} {offering['Location']}"
 
 
 def _described(kind: InstanceType) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pycloud.ec2.images import ROOT_DEVICE
 from pycloud.ec2.interfaces import described_interface
 from pycloud.ec2.pages import check_size, place_of, refuse_with_ids, token_of
 from pycloud.ec2.surroundings import Surroundings
-from pycloud.ec2.taken import EC2
+from pycloud.ec2.taken import EC2, NOT_MANAGED, RESERVED
 from pycloud.errors import WrongState
 from pycloud.ids import AccountId, InstanceId
 from pycloud.state.transaction import Transaction
@@ -113,10 +113,11 @@ _STATUS_FILTERS = {
     "system-status.reachability": "SystemStatus.Details.Status",
     "system-status.status": "SystemStatus.Status",
 }
+_RUNNING = (InstanceState.RUNNING, InstanceState.SILENT)
 _ABOUT_STATE = {WrongState: "IncorrectInstanceState"}
+_SWITCHED_OFF = "a guest that does not obey is switched off anyway"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_NO_MANAGED = "no resource here is managed by somebody else"
 
 
 def check_instance_ids(ids: Sequence[str]) -> list[InstanceId]:
@@ -125,7 +126,7 @@ def check_instance_ids(ids: Sequence[str]) -> list[InstanceId]:
     return [InstanceId(id_.lower()) for id_ in ids]
 
 
-@actions.action("DescribeInstances", harmless={"IncludeManagedResources": _NO_MANAGED})
+@actions.action("DescribeInstances", harmless={"IncludeManagedResources": NOT_MANAGED})
 def describe_instances(
     call: Call,
     *,
@@ -136,14 +137,12 @@ def describe_instances(
 ) -> Answer:
     """Instances by reservation, in the order of their launch; pages count instances."""
     account, ids = call.whose(instance_ids)
-    refuse_with_ids(ids, max_results)
-    check_size(max_results, 5, 1000)
     with call.cloud.state.reading() as tx:
-        if ids:
-            found = call.cloud.describe_instances(check_instance_ids(ids), account=account)
-            items, token = chosen(described(call, tx, found), filters, _FILTERS), None
-        else:
-            items, token = _page(call, tx, account, filters, max_results, next_token)
+
+        def shown(found: Sequence[Instance]) -> list[dict[str, Any]]:
+            return chosen(described(call, tx, found), filters, _FILTERS)
+
+        items, token = _page(call, account, ids, max_results, next_token, shown)
     return {"Reservations": [*_reservations(items)], "NextToken": token}
 
 
@@ -175,27 +174,36 @@ def _without_reservation(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def _page(
     call: Call,
-    tx: Transaction,
     account: AccountId | None,
-    filters: Sequence[Filter] | None,
+    ids: Sequence[str],
     max_results: int | None,
     next_token: str | None,
-) -> tuple[list[Any], str | None]:
-    """Read on until a page is full of what the filters choose, or nothing is left."""
+    shown: Callable[[Sequence[Instance]], Sequence[Mapping[str, Any]]],
+) -> tuple[list[Mapping[str, Any]], str | None]:
+    """Return what is `shown` of the instances with these ids; without ids read on until a page is
+    full, or nothing is left. Raises `NotFound`, `AWSError`.
+    """
+    refuse_with_ids(ids, max_results)
+    check_size(max_results, 5, 1000)
+    if ids:
+        found = call.cloud.describe_instances(check_instance_ids(ids), account=account)
+        return [*shown(found)], None
     most = max_results or limits.INSTANCES_PER_READ
-    items: list[Any] = []
+    items: list[Mapping[str, Any]] = []
+    seen: dict[str, Instance] = {}
     after = None if next_token is None else _place(next_token)
     while True:
         found = call.cloud.page_of_instances(account=account, after=after, most=most)
-        for item in chosen(described(call, tx, found), filters, _FILTERS):
-            if max_results is not None and len(items) == max_results:
-                return items, _token_after(items[-1])
-            items.append(item)
-        if len(found) < most:
+        items += shown(found)
+        seen |= {one.id: one for one in found}
+        if len(found) < most and (max_results is None or len(items) <= max_results):
             return items, None
-        after = (found[-1].launched_at, found[-1].launch_index, found[-1].id)
-        if max_results is not None and len(items) == max_results:
-            return items, _token_after(items[-1])
+        if max_results is not None and len(items) >= max_results:
+            items = items[:max_results]
+            return items, _token(seen[items[-1]["InstanceId"]])
+        after = _place_of(found[-1])
+        # Filters may choose few of many: then small pages would take as many queries.
+        most = min(2 * most, limits.INSTANCES_PER_READ)
 
 
 def _place(token: str) -> tuple[datetime, int, str]:
@@ -209,12 +217,13 @@ def _place(token: str) -> tuple[datetime, int, str]:
     return launched_at, int(index), str(id_)
 
 
-def _token(launched_at: datetime, index: int, id_: str) -> str:
+def _token(last: Instance) -> str:
+    launched_at, index, id_ = _place_of(last)
     return token_of(((launched_at - _EPOCH) // _MICROSECOND, index, id_))
 
 
-def _token_after(item: Mapping[str, Any]) -> str:
-    return _token(item["LaunchTime"], item["AmiLaunchIndex"], item["InstanceId"])
+def _place_of(one: Instance) -> tuple[datetime, int, str]:
+    return one.launched_at, one.launch_index, one.id
 
 
 def _reservations(items: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -248,7 +257,7 @@ def _described(call: Call, one: Instance, around: Surroundings) -> dict[str, Any
             "PartitionNumber": one.partition,
             "Tenancy": "default",
         },
-        "PrivateDnsName": interface["PrivateDnsName"] if interface else _private_name(call, one),
+        "PrivateDnsName": _private_name(call, one),
         "PrivateIpAddress": address,
         "ProductCodes": [],
         "PublicDnsName": _public_name(one, public),
@@ -355,7 +364,7 @@ def _reason(one: Instance) -> dict[str, str] | None:
 @actions.action(
     "StartInstances",
     codes=_ABOUT_STATE,
-    harmless={"AdditionalInfo": "AWS itself reserves it"},
+    harmless={"AdditionalInfo": RESERVED},
 )
 def start_instances(call: Call, *, instance_ids: Sequence[str]) -> Answer:
     """Of stopped ones."""
@@ -365,10 +374,7 @@ def start_instances(call: Call, *, instance_ids: Sequence[str]) -> Answer:
 @actions.action(
     "StopInstances",
     codes=_ABOUT_STATE,
-    harmless={
-        "Force": "a guest that does not obey is switched off after a minute anyway",
-        "SkipOsShutdown": "a guest that does not obey is switched off after a minute anyway",
-    },
+    harmless={"Force": _SWITCHED_OFF, "SkipOsShutdown": _SWITCHED_OFF},
 )
 def stop_instances(call: Call, *, instance_ids: Sequence[str], hibernate: bool = False) -> Answer:
     """Their disks and addresses stay."""
@@ -386,10 +392,7 @@ def reboot_instances(call: Call, *, instance_ids: Sequence[str]) -> Answer:
 
 @actions.action(
     "TerminateInstances",
-    harmless={
-        "Force": "a guest that does not obey is switched off anyway",
-        "SkipOsShutdown": "a guest that does not obey is switched off anyway",
-    },
+    harmless={"Force": _SWITCHED_OFF, "SkipOsShutdown": _SWITCHED_OFF},
 )
 def terminate_instances(call: Call, *, instance_ids: Sequence[str]) -> Answer:
     """With all that is theirs."""
@@ -416,7 +419,7 @@ def _changed(
     ]
 
 
-@actions.action("DescribeInstanceStatus", harmless={"IncludeManagedResources": _NO_MANAGED})
+@actions.action("DescribeInstanceStatus", harmless={"IncludeManagedResources": NOT_MANAGED})
 def describe_instance_status(
     call: Call,
     *,
@@ -428,29 +431,14 @@ def describe_instance_status(
 ) -> Answer:
     """Of running instances, unless all are asked for."""
     account, ids = call.whose(instance_ids)
-    refuse_with_ids(ids, max_results)
-    check_size(max_results, 5, 1000)
-    if ids:
-        found = call.cloud.describe_instances(check_instance_ids(ids), account=account)
-    else:
-        found = call.cloud.describe_instances(account=account)
-    if next_token is not None:
-        after = _place(next_token)
-        found = [one for one in found if (one.launched_at, one.launch_index, one.id) > after]
-    items = chosen(
-        [
-            _status(one)
-            for one in found
-            if include_all_instances or one.state in (InstanceState.RUNNING, InstanceState.SILENT)
-        ],
-        filters,
-        _STATUS_FILTERS,
-    )
-    if max_results is None or len(items) <= max_results:
-        return {"InstanceStatuses": items}
-    last = next(one for one in found if one.id == items[max_results - 1]["InstanceId"])
-    token = _token(last.launched_at, last.launch_index, last.id)
-    return {"InstanceStatuses": items[:max_results], "NextToken": token}
+
+    def shown(found: Sequence[Instance]) -> list[dict[str, Any]]:
+        known = [one for one in found if include_all_instances or one.state in _RUNNING]
+        return chosen(map(_status, known), filters, _STATUS_FILTERS, tags_of=None)
+
+    with call.cloud.state.reading():
+        items, token = _page(call, account, ids, max_results, next_token, shown)
+    return {"InstanceStatuses": items, "NextToken": token}
 
 
 def _status(one: Instance) -> dict[str, Any]:

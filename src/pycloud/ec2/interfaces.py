@@ -12,7 +12,7 @@ from pycloud.ec2.call import Call, check_ids
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.pages import page, refuse_with_ids
 from pycloud.ec2.surroundings import Surroundings
-from pycloud.ec2.taken import EC2
+from pycloud.ec2.taken import EC2, NOT_MANAGED
 from pycloud.network.records import interface_of, mac_of
 
 actions = Actions("ec2", EC2)
@@ -51,10 +51,7 @@ _FILTERS = {
 }
 
 
-@actions.action(
-    "DescribeNetworkInterfaces",
-    harmless={"IncludeManagedResources": "no resource here is managed by somebody else"},
-)
+@actions.action("DescribeNetworkInterfaces", harmless={"IncludeManagedResources": NOT_MANAGED})
 def describe_network_interfaces(
     call: Call,
     *,
@@ -63,12 +60,14 @@ def describe_network_interfaces(
     max_results: int | None = None,
     next_token: str | None = None,
 ) -> Answer:
-    """The interfaces of the instances that are not terminated."""
-    ids = network_interface_ids or ()
+    """Of the instances that are not terminated; those of all accounts for the administrator, with
+    `verbose`.
+    """
+    account, ids = call.whose(network_interface_ids)
     check_ids(ids, ["eni"], "InvalidNetworkInterfaceId.Malformed")
     refuse_with_ids(ids, max_results)
     with call.cloud.state.reading() as tx:
-        found = call.cloud.describe_instances(account=call.account)
+        found = call.cloud.describe_instances(account=account)
         around = Surroundings.of(call, tx, found)
         tags = call.cloud.tags.of(tx, [interface_of(one.id) for one in found])
         items = [item for one in found if (item := _described(call, one, around, tags))]

@@ -10,7 +10,7 @@ from pycloud.aws.errors import AWSError
 from pycloud.compute.keymaterial import KeyKind
 from pycloud.compute.records import KeyPair
 from pycloud.ec2.answers import picked, put_tags, tag_set, tags_for
-from pycloud.ec2.call import Call, check_ids
+from pycloud.ec2.call import Call, check_ids, check_one_of
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.taken import EC2
 from pycloud.errors import Duplicate, InvalidValue
@@ -99,11 +99,7 @@ def delete_key_pair(
     call: Call, *, key_name: str | None = None, key_pair_id: str | None = None
 ) -> Answer:
     """Nothing happens where there is none, as in AWS."""
-    if (key_name is None) == (key_pair_id is None):
-        raise AWSError(
-            "MissingParameter" if key_name is None else "InvalidParameterCombination",
-            "The request must contain KeyName or KeyPairId, and not both",
-        )
+    check_one_of(KeyName=key_name, KeyPairId=key_pair_id)
     with call.cloud.state.transaction() as tx:
         for one in call.cloud.keypairs.list(account=call.account):
             if one.name == key_name or one.id == key_pair_id:

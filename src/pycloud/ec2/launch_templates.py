@@ -9,10 +9,10 @@ from pycloud.aws.actions import Actions, Answer
 from pycloud.aws.errors import AWSError
 from pycloud.compute.launch_templates import LaunchTemplate, TemplateVersion
 from pycloud.ec2.answers import picked, put_tags, tag_set, tags_for
-from pycloud.ec2.call import Call, check_ids
+from pycloud.ec2.call import Call, check_ids, check_one_of
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.pages import page, refuse_with_ids
-from pycloud.ec2.taken import EC2
+from pycloud.ec2.taken import EC2, NOT_MANAGED
 from pycloud.errors import Duplicate, NotFound, PyCloudError, WrongState
 from pycloud.ids import LaunchTemplateId
 
@@ -32,7 +32,6 @@ _VERSION_FILTERS = {
     "kernel-id": "LaunchTemplateData.KernelId",
     "ram-disk-id": "LaunchTemplateData.RamDiskId",
 }
-_NO_MANAGED = "no resource here is managed by somebody else"
 _RETRIED = "the same version chosen again changes nothing"
 _NO_ALIAS = "image ids are never aliases here"
 
@@ -106,7 +105,7 @@ def create_launch_template_version(
     return {"LaunchTemplateVersion": _version(template, made)}
 
 
-@actions.action("DescribeLaunchTemplates", harmless={"IncludeManagedResources": _NO_MANAGED})
+@actions.action("DescribeLaunchTemplates", harmless={"IncludeManagedResources": NOT_MANAGED})
 def describe_launch_templates(
     call: Call,
     *,
@@ -138,7 +137,7 @@ def describe_launch_templates(
 
 @actions.action(
     "DescribeLaunchTemplateVersions",
-    harmless={"IncludeManagedResources": _NO_MANAGED, "ResolveAlias": _NO_ALIAS},
+    harmless={"IncludeManagedResources": NOT_MANAGED, "ResolveAlias": _NO_ALIAS},
 )
 def describe_launch_template_versions(
     call: Call,
@@ -156,15 +155,18 @@ def describe_launch_template_versions(
     named = list(versions or ())
     with call.cloud.state.reading():
         items = [
-            {**_version(template, one), "_place": f"{template.id} {one.version:09d}"}
+            _version(template, one)
             for template in _templates(call, launch_template_id, launch_template_name, named)
             for one in _versions(call, template, named)
             if _within(one, min_version, max_version)
         ]
-    items = chosen(items, filters, _VERSION_FILTERS)
-    shown, token = page(items, "_place", max_results, next_token, least=1, most=200)
-    plain = [{key: one[key] for key in one if key != "_place"} for one in shown]
-    return {"LaunchTemplateVersions": plain, "NextToken": token}
+    items = chosen(items, filters, _VERSION_FILTERS, tags_of=None)
+    shown, token = page(items, _place, max_results, next_token, least=1, most=200)
+    return {"LaunchTemplateVersions": shown, "NextToken": token}
+
+
+def _place(version: Mapping[str, Any]) -> str:
+    return f"{version['LaunchTemplateId']} {version['VersionNumber']:09d}"
 
 
 def _templates(
@@ -255,11 +257,7 @@ def _failure(error: PyCloudError) -> str:
 
 
 def _find(call: Call, id_: str | None, name: str | None) -> LaunchTemplate:
-    if (id_ is None) == (name is None):
-        raise AWSError(
-            "MissingParameter" if id_ is None else "InvalidParameterCombination",
-            "The request must contain LaunchTemplateId or LaunchTemplateName, and not both",
-        )
+    check_one_of(LaunchTemplateId=id_, LaunchTemplateName=name)
     if id_ is not None:
         check_ids([id_], ["lt"], "InvalidLaunchTemplateId.Malformed")
         with call.cloud.state.reading() as tx:

@@ -15,7 +15,7 @@ from pycloud.ec2.images import check_image_ids
 from pycloud.ec2.instances import check_metadata_options, described, reservation
 from pycloud.ec2.launch_templates import named_version
 from pycloud.ec2.security_groups import group_ids
-from pycloud.ec2.taken import EC2
+from pycloud.ec2.taken import EC2, NO_CREDITS, NO_VOLUMES, RESERVED
 from pycloud.ec2.vpcs import zone_of_subnet
 from pycloud.errors import Duplicate, InvalidValue
 from pycloud.ids import ImageId, SecurityGroupId
@@ -35,9 +35,9 @@ launch template", EC2 user guide).
     "RunInstances",
     codes={Duplicate: "IdempotentParameterMismatch"},
     harmless={
-        "AdditionalInfo": "AWS itself reserves it",
-        "CreditSpecification": "no type here has CPU credits",
-        "EbsOptimized": "it tells how fast volumes are, not what they do",
+        "AdditionalInfo": RESERVED,
+        "CreditSpecification": NO_CREDITS,
+        "EbsOptimized": NO_VOLUMES,
     },
 )
 def run_instances(

@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from pycloud.aws.errors import AWSError
@@ -21,7 +22,7 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 def page(
     items: Sequence[SomeItem],
-    key: str,
+    key: str | Callable[[SomeItem], str],
     max_results: int | None,
     next_token: str | None,
     *,
@@ -29,17 +30,19 @@ def page(
     most: int = 1000,
 ) -> tuple[list[SomeItem], str | None]:
     """Return the items of one page in the order of their `key`, and the token of the next one, if
-    there is one. Raises `AWSError`.
+    there is one. The key is a member that no two items share, or what makes such a text of an
+    item. Raises `AWSError`.
     """
     check_size(max_results, least, most)
-    ordered = sorted(items, key=lambda item: str(item[key]))
+    text_of = key if callable(key) else itemgetter(key)
+    ordered = sorted(items, key=text_of)
     if next_token is not None:
         (after,) = place_of(next_token, str)
-        ordered = [item for item in ordered if str(item[key]) > str(after)]
+        ordered = [item for item in ordered if text_of(item) > str(after)]
     if max_results is None or len(ordered) <= max_results:
         return ordered, None
     shown = ordered[:max_results]
-    return shown, token_of((str(shown[-1][key]),))
+    return shown, token_of((text_of(shown[-1]),))
 
 
 def check_size(max_results: int | None, least: int, most: int) -> None:

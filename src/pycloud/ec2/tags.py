@@ -91,13 +91,16 @@ def describe_tags(
             "ResourceType": _KINDS.get(id_.partition("-")[0], "instance"),
             "Key": key,
             "Value": value,
-            "_place": f"{id_} {key}",
         }
         for id_, key, value in found
     ]
-    shown, token = page(chosen(items, filters, _FILTERS), "_place", max_results, next_token)
-    plain = [{key: one[key] for key in one if key != "_place"} for one in shown]
-    return {"Tags": plain, "NextToken": token}
+    items = chosen(items, filters, _FILTERS, tags_of=lambda tag: [tag])
+    shown, token = page(items, _place, max_results, next_token)
+    return {"Tags": shown, "NextToken": token}
+
+
+def _place(tag: Mapping[str, str]) -> str:
+    return f"{tag['ResourceId']} {tag['Key']}"
 
 
 def _checked(resources: Sequence[str]) -> list[str]:

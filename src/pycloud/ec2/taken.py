@@ -9,7 +9,12 @@ from typing import Final
 
 from pycloud.aws.reader import Taken
 
-_NO_CREDITS = "no type here has CPU credits"
+# Why members, and parameters of several actions, may be given though they change nothing.
+NO_CREDITS: Final = "no type here has CPU credits"
+NO_VOLUMES: Final = "it tells how fast volumes are, not what they do"
+NOT_MANAGED: Final = "no resource here is managed by somebody else"
+RESERVED: Final = "AWS itself reserves it"
+_ONE_ADDRESS = "an instance's one address is public and private alike"
 _NETWORK = "an instance has one interface, in the default VPC"
 
 _METADATA = "HttpTokens HttpPutResponseHopLimit HttpEndpoint HttpProtocolIpv6 InstanceMetadataTags"
@@ -53,20 +58,20 @@ EC2: Final = Taken(
         }.items()
     },
     harmless={
-        "CreditSpecificationRequest": {"CpuCredits": _NO_CREDITS},
+        "CreditSpecificationRequest": {"CpuCredits": NO_CREDITS},
         "InstanceNetworkInterfaceSpecification": {
-            "AssociatePublicIpAddress": "an instance's one address is public and private alike",
+            "AssociatePublicIpAddress": _ONE_ADDRESS,
             "DeleteOnTermination": _NETWORK,
             "Description": _NETWORK,
         },
         "LaunchTemplateInstanceNetworkInterfaceSpecificationRequest": {
-            "AssociatePublicIpAddress": "an instance's one address is public and private alike",
+            "AssociatePublicIpAddress": _ONE_ADDRESS,
             "DeleteOnTermination": _NETWORK,
             "Description": _NETWORK,
         },
         "RequestLaunchTemplateData": {
-            "CreditSpecification": _NO_CREDITS,
-            "EbsOptimized": "it tells how fast volumes are, not what they do",
+            "CreditSpecification": NO_CREDITS,
+            "EbsOptimized": NO_VOLUMES,
         },
     },
     optional={

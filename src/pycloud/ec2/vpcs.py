@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Network
 from typing import Any
 
 from pycloud.aws.actions import Actions, Answer
@@ -13,6 +12,7 @@ from pycloud.ec2.call import Call, check_ids
 from pycloud.ec2.filters import Filter, chosen
 from pycloud.ec2.pages import page, refuse_with_ids
 from pycloud.ec2.taken import EC2
+from pycloud.ids import AccountId
 from pycloud.network.vpcs import VPC, Subnet
 
 actions = Actions("ec2", EC2)
@@ -52,10 +52,17 @@ def default_vpc(call: Call) -> VPC:
     return call.cloud.vpcs.default(account=call.account)
 
 
+def check_vpc(call: Call, vpc_id: str) -> None:
+    """Raise `AWSError` unless this is the caller's VPC."""
+    check_ids([vpc_id], ["vpc"], "InvalidVpcID.Malformed")
+    if default_vpc(call).id != vpc_id:
+        raise AWSError("InvalidVpcID.NotFound", f"The vpc ID {vpc_id!r} does not exist")
+
+
 def zone_of_subnet(call: Call, subnet_id: str) -> str:
     """Return the zone in which a subnet is. Raises `AWSError`."""
     check_ids([subnet_id], ["subnet"], "InvalidSubnetID.Malformed")
-    for subnet in _subnets(call):
+    for subnet in _subnets(call, call.account):
         if subnet.id == subnet_id:
             return subnet.zone
     raise AWSError("InvalidSubnetID.NotFound", f"The subnet ID {subnet_id!r} does not exist")
@@ -70,42 +77,24 @@ def describe_vpcs(
     max_results: int | None = None,
     next_token: str | None = None,
 ) -> Answer:
-    """The default one."""
-    ids = vpc_ids or ()
+    """The default one; those of all accounts for the administrator, with `verbose`."""
+    account, ids = call.whose(vpc_ids)
     check_ids(ids, ["vpc"], "InvalidVpcID.Malformed")
     refuse_with_ids(ids, max_results)
-    vpc = default_vpc(call)
+    found = _vpcs(call, account)
     with call.cloud.state.reading() as tx:
-        tags = call.cloud.tags.of(tx, [vpc.id])
-    described = {
-        "VpcId": vpc.id,
-        "OwnerId": vpc.account,
-        "State": "available",
-        "CidrBlock": vpc.cidr,
-        "CidrBlockAssociationSet": [
-            {
-                "AssociationId": f"vpc-cidr-assoc-{vpc.id[4:]}",
-                "CidrBlock": vpc.cidr,
-                "CidrBlockState": {"State": "associated"},
-            }
-        ],
-        "Ipv6CidrBlockAssociationSet": [],
-        "DhcpOptionsId": "default",
-        "InstanceTenancy": "default",
-        "IsDefault": True,
-        "Tags": tag_set(tags.get(vpc.id)),
-    }
-    items = picked([described], "VpcId", ids, "InvalidVpcID.NotFound")
-    shown, token = page(chosen(items, filters, _VPC_FILTERS), "VpcId", max_results, next_token)
+        tags = call.cloud.tags.of(tx, [one.id for one in found])
+    items = [_vpc(one, tags.get(one.id)) for one in found]
+    items = picked(items, "VpcId", ids, "InvalidVpcID.NotFound")
+    items = chosen(items, filters, _VPC_FILTERS)
+    shown, token = page(items, "VpcId", max_results, next_token)
     return {"Vpcs": shown, "NextToken": token}
 
 
 @actions.action("DescribeVpcAttribute")
 def describe_vpc_attribute(call: Call, *, vpc_id: str, attribute: str) -> Answer:
     """Guests have names and a name server."""
-    check_ids([vpc_id], ["vpc"], "InvalidVpcID.Malformed")
-    if default_vpc(call).id != vpc_id:
-        raise AWSError("InvalidVpcID.NotFound", f"The vpc ID {vpc_id!r} does not exist")
+    check_vpc(call, vpc_id)
     values = {
         "enableDnsSupport": ("EnableDnsSupport", True),
         "enableDnsHostnames": ("EnableDnsHostnames", True),
@@ -124,31 +113,53 @@ def describe_subnets(
     max_results: int | None = None,
     next_token: str | None = None,
 ) -> Answer:
-    """The default one of each zone."""
-    ids = subnet_ids or ()
+    """The default one of each zone; those of all accounts for the administrator, with `verbose`."""
+    account, ids = call.whose(subnet_ids)
     check_ids(ids, ["subnet"], "InvalidSubnetID.Malformed")
     refuse_with_ids(ids, max_results)
-    found = _subnets(call)
+    found = _subnets(call, account)
     with call.cloud.state.reading() as tx:
         tags = call.cloud.tags.of(tx, [one.id for one in found])
-        held = len(call.cloud.addresses.held())
-    items = [_described(call, one, tags.get(one.id), held) for one in found]
+        free = call.cloud.addresses.size - len(call.cloud.addresses.held())
+    items = [_subnet(call, one, tags.get(one.id), free) for one in found]
     items = picked(items, "SubnetId", ids, "InvalidSubnetID.NotFound")
     items = chosen(items, filters, _SUBNET_FILTERS)
     shown, token = page(items, "SubnetId", max_results, next_token)
     return {"Subnets": shown, "NextToken": token}
 
 
-def _subnets(call: Call) -> list[Subnet]:
-    vpc = default_vpc(call)
-    return [vpc.subnet(zone) for zone in call.cloud.scheduler.zones()]
+def _vpcs(call: Call, account: AccountId | None) -> list[VPC]:
+    own = default_vpc(call)  # it is made when it is first looked for
+    return [own] if account is not None else call.cloud.vpcs.list(account=None)
 
 
-def _described(
-    call: Call, one: Subnet, tags: Mapping[str, str] | None, held: int
-) -> dict[str, Any]:
-    # The first four addresses and the last one are nobody's, as in AWS ("Subnet sizing").
-    free = IPv4Network(one.cidr).num_addresses - 5 - held
+def _subnets(call: Call, account: AccountId | None) -> list[Subnet]:
+    zones = call.cloud.scheduler.zones()
+    return [vpc.subnet(zone) for vpc in _vpcs(call, account) for zone in zones]
+
+
+def _vpc(one: VPC, tags: Mapping[str, str] | None) -> dict[str, Any]:
+    return {
+        "VpcId": one.id,
+        "OwnerId": one.account,
+        "State": "available",
+        "CidrBlock": one.cidr,
+        "CidrBlockAssociationSet": [
+            {
+                "AssociationId": f"vpc-cidr-assoc-{one.id[4:]}",
+                "CidrBlock": one.cidr,
+                "CidrBlockState": {"State": "associated"},
+            }
+        ],
+        "Ipv6CidrBlockAssociationSet": [],
+        "DhcpOptionsId": "default",
+        "InstanceTenancy": "default",
+        "IsDefault": True,
+        "Tags": tag_set(tags),
+    }
+
+
+def _subnet(call: Call, one: Subnet, tags: Mapping[str, str] | None, free: int) -> dict[str, Any]:
     region = call.cloud.region
     return {
         "SubnetId": one.id,

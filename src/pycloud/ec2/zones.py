@@ -48,7 +48,7 @@ def describe_regions(
         "OptInStatus": _NO_OPT_IN,
     }
     items = picked([region], "RegionName", region_names or (), "InvalidParameterValue")
-    return {"Regions": chosen(items, filters, _REGION_FILTERS)}
+    return {"Regions": chosen(items, filters, _REGION_FILTERS, tags_of=None)}
 
 
 @actions.action(
@@ -64,13 +64,18 @@ def describe_availability_zones(
 ) -> Answer:
     """The administrator sees the room of each zone with `verbose`."""
     account, names = call.whose(zone_names)
-    names = [name for name in names if name != "verbose"]
     items = picked(_zones(call), "ZoneName", names, "InvalidParameterValue")
     items = picked(items, "ZoneId", zone_ids or (), "InvalidParameterValue")
-    items = chosen(items, filters, _ZONE_FILTERS)
+    items = chosen(items, filters, _ZONE_FILTERS, tags_of=None)
     if account is None:
         items = [row for zone in items for row in _with_room(call, zone)]
     return {"AvailabilityZones": items}
+
+
+def zone_ids(call: Call) -> dict[str, str]:
+    """Return the ids of the zones by their names."""
+    names = call.cloud.scheduler.zones()
+    return {name: f"{call.cloud.region}-az{number}" for number, name in enumerate(names, 1)}
 
 
 def _zones(call: Call) -> list[dict[str, Any]]:
@@ -78,7 +83,7 @@ def _zones(call: Call) -> list[dict[str, Any]]:
     return [
         {
             "ZoneName": name,
-            "ZoneId": f"{region}-az{number}",
+            "ZoneId": id_,
             "State": "available",
             "OptInStatus": _NO_OPT_IN,
             "RegionName": region,
@@ -87,7 +92,7 @@ def _zones(call: Call) -> list[dict[str, Any]]:
             "ZoneType": "availability-zone",
             "Messages": [],
         }
-        for number, name in enumerate(call.cloud.scheduler.zones(), 1)
+        for name, id_ in zone_ids(call).items()
     ]
 
 

@@ -76,6 +76,16 @@ class VPCStore:
         with self.state.transaction() as tx:
             return self.ensure(tx, account)
 
+    def list(self, *, account: AccountId | None = ADMIN_ACCOUNT) -> list[VPC]:
+        """Return the account's VPC; with None, those of all accounts that have one, the oldest
+        first. Raises `NotFound` if there is no such account.
+        """
+        if account is not None:
+            return [self.default(account=account)]
+        query = select(vpcs).order_by(vpcs.c.created_at, vpcs.c.id)
+        with self.state.reading() as tx:
+            return [VPC(**row._mapping) for row in tx.execute(query)]
+
     def ensure(self, tx: Transaction, account: AccountId) -> VPC:
         """Return the account's VPC, as part of `tx`, which may make it. Raises `NotFound` if there
         is no such account.

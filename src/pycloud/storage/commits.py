@@ -46,35 +46,53 @@ class SharedCommits:
             self._is_led = True
             if len(self._waiting) >= self._writers:
                 self._lock.notify()
-        if not job.leads:
-            job.turn.wait()
-        if job.leads:
-            self._lead()
+        try:
+            if not job.leads:
+                job.turn.wait()
+            if job.leads:
+                self._lead()
+        except BaseException:
+            self._abandon(job)
+            raise
         return job.outcome()
 
     def _lead(self) -> None:
         """Run what is waiting, oneself first, and let another one lead if there is more."""
-        with self._lock:
-            # Without this every other commit would be of one job: of whoever came first while the
-            # others were hearing that theirs were done.
-            patience = min(_GATHER_S, self._spent_s / 2)
-            self._lock.wait_for(lambda: len(self._waiting) >= self._writers, patience)
-            batch = self._waiting[:_MOST]
-            del self._waiting[:_MOST]
+        batch: list[_Job[Any]] = []
         began = time.monotonic()
         try:
+            with self._lock:
+                # Without this every other commit would be of one job: of whoever came first while
+                # the others were hearing that theirs were done.
+                patience = min(_GATHER_S, self._spent_s / 2)
+                self._lock.wait_for(lambda: len(self._waiting) >= self._writers, patience)
+                batch = self._waiting[:_MOST]
+                del self._waiting[:_MOST]
+            began = time.monotonic()
             self._commit(batch)
         finally:
             with self._lock:
                 self._spent_s = time.monotonic() - began
-                self._writers = min(len(batch) + len(self._waiting), _MOST)
-                heir = self._waiting[0] if self._waiting else None
-                self._is_led = heir is not None
-            if heir is not None:
-                heir.leads = True
-                heir.turn.set()
+                self._writers = min(max(len(batch) + len(self._waiting), 1), _MOST)
+                self._hand_over()
             for job in batch:
+                job.leads = False
                 job.turn.set()
+
+    def _hand_over(self) -> None:
+        """Let the first of those who wait lead, if there is any."""
+        self._is_led = bool(self._waiting)
+        if self._is_led:
+            self._waiting[0].leads = True
+            self._waiting[0].turn.set()
+
+    def _abandon(self, job: _Job[Any]) -> None:
+        """Whoever waited for a job does so no more (a signal ended that): others must go on."""
+        with self._lock:
+            if job in self._waiting:
+                self._waiting.remove(job)
+            if job.leads:
+                self._hand_over()
 
     def _commit(self, batch: list[_Job[Any]]) -> None:
         try:

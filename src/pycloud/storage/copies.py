@@ -84,7 +84,9 @@ def copy(objects: Objects, source: Source, wanted: Wanted) -> StoredObject:
             return _rewritten(objects, source, wanted)
         Keys(objects.seal, row.encryption, source.customer_key)  # refuses a key that is not used
         try:
-            return objects.commit(partial(_shared, objects, bucket, keys, source, wanted))
+            return objects.commit(
+                wanted.bucket, partial(_shared, objects, bucket, keys, source, wanted)
+            )
         except _ChangedError:
             continue
 

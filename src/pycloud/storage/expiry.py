@@ -118,7 +118,7 @@ class Expiry:
         for at in range(0, len(due), _TOGETHER):
             some = due[at : at + _TOGETHER]
             with contextlib.suppress(NotFound):  # the bucket was deleted meanwhile
-                done += self._objects.commit(partial(_expire, bucket, rules, some))
+                done += self._objects.commit(bucket, partial(_expire, bucket, rules, some))
         return len(rows), done
 
     def _due(self, rules: LifecycleRules, rows: Any, now: datetime) -> Iterator[tuple[bytes, str]]:

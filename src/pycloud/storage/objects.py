@@ -12,7 +12,16 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pycloud import limits
-from pycloud.errors import Cannot, Damaged, InvalidValue, NotFound, Refused, WrongState
+from pycloud.errors import (
+    Cannot,
+    Damaged,
+    DiskFull,
+    InvalidValue,
+    NotFound,
+    Refused,
+    StateBusy,
+    WrongState,
+)
 from pycloud.ids import BlobId
 from pycloud.state.database import Database
 from pycloud.state.schema import bucket_settings, buckets, contents, objects
@@ -56,6 +65,9 @@ from pycloud.storage.writing import Incoming, Kept
 
 _DELETED_TOGETHER = 100
 """Keys of one transaction: PostgreSQL has room for some thousand locks."""
+
+_FULL = ("disk is full", "No space left on device")
+"""What SQLite and PostgreSQL say then."""
 
 _T = TypeVar("_T")
 _BUCKET = select(
@@ -130,6 +142,7 @@ class Objects:
             found, keys = self.prepare(bucket, about)
             kept = incoming.write(self.blobs, keys)
             return self.commit(
+                bucket,
                 lambda tx: self._put(
                     tx, same_bucket(tx, found), name, kept, keys, about, condition
                 ),
@@ -143,7 +156,7 @@ class Objects:
             found, keys = self._prepare(tx, bucket, about)
             return self._put(tx, found, name, incoming.hold(data, keys), keys, about, condition)
 
-        return self.commit(act)
+        return self.commit(bucket, act)
 
     def _put(
         self,
@@ -165,20 +178,28 @@ class Objects:
         return self.add(tx, bucket, key, values | kept.place(tx), condition)
 
     def commit(
-        self, act: Callable[[Transaction], tuple[_T, Freed]], kept: Sequence[Kept] = ()
+        self,
+        bucket: str,
+        act: Callable[[Transaction], tuple[_T, Freed]],
+        kept: Sequence[Kept] = (),
     ) -> _T:
-        """Run `act` in a transaction; afterwards remove what became free, or, if nothing was
-        changed, what was kept for it.
+        """Run `act`, which changes something in the bucket, in a transaction; afterwards remove what
+        became free, or, if nothing was changed, what was kept for it. Raises `DiskFull` also for the
+        database's disk.
         """
         try:
             result, freed = self.commits.run(lambda tx: self._parted(tx, *act(tx)))
         except IntegrityError as error:
             self._forget(kept)
-            raise NotFound("bucket", "of the object") from error
+            raise NotFound("bucket", bucket) from error  # it was deleted meanwhile
         except Refused:
             # Only then: after any other error the commit may have happened all the same, and what
             # is not named is swept one day.
             self._forget(kept)
+            raise
+        except StateBusy as error:
+            if any(words in str(error) for words in _FULL):
+                raise DiskFull(f"no space left for the database: {error}") from error
             raise
         self.remove(freed.blobs)
         return result
@@ -276,7 +297,7 @@ class Objects:
                 tx, get_bucket(tx, bucket), name, version_id, condition, bypass_governance
             )
 
-        return self.commit(act)
+        return self.commit(bucket, act)
 
     def delete_many(
         self, bucket: str, wanted: Sequence[tuple[str, str | None]], *, bypass_governance: bool
@@ -287,7 +308,7 @@ class Objects:
         results: list[Deleted | Exception] = []
         for at in range(0, len(wanted), _DELETED_TOGETHER):
             some = wanted[at : at + _DELETED_TOGETHER]
-            results += self.commit(partial(_delete_some, bucket, some, bypass_governance))
+            results += self.commit(bucket, partial(_delete_some, bucket, some, bypass_governance))
         return results
 
     def change(
@@ -309,7 +330,7 @@ class Objects:
             tx.execute(changed.values(**decide(tx, row)))
             return stored_object(find_version(tx, bucket, name, row.version_id)), Freed()
 
-        return self.commit(act)
+        return self.commit(bucket, act)
 
     def set_tags(
         self, bucket: str, key: str, version_id: str | None, tags: Mapping[str, str]

@@ -135,7 +135,7 @@ class Uploads:
             tx.execute(uploads.insert(), row)
             return upload_of(_upload(tx, bucket, name, row["id"])), Freed()
 
-        return self._objects.commit(act)
+        return self._objects.commit(bucket, act)
 
     def get(self, bucket: str, key: str, upload_id: str) -> Upload:
         """Return an upload that is under way. Raises `NotFound` of a bucket or an upload."""
@@ -166,7 +166,7 @@ class Uploads:
         nothing = incoming.start(0)
         kept = incoming.write(self.blobs, keys) if nothing is None else incoming.hold(b"", keys)
         return self._objects.commit(
-            lambda tx: _write_part(tx, bucket, name, upload_id, number, kept), [kept]
+            bucket, lambda tx: _write_part(tx, bucket, name, upload_id, number, kept), [kept]
         )
 
     def copy_part(
@@ -285,7 +285,7 @@ class Uploads:
             tx.execute(_FORGET, {"b_id": upload_id})
             return result
 
-        return self._objects.commit(act)
+        return self._objects.commit(bucket, act)
 
     def abort(self, bucket: str, key: str, upload_id: str) -> None:
         """Give an upload up, with its parts. Raises `NotFound`."""
@@ -300,7 +300,7 @@ class Uploads:
             tx.execute(_FORGET, {"b_id": upload_id})
             return None, Freed()
 
-        self._objects.commit(act)
+        self._objects.commit(bucket, act)
 
 
 def _upload(tx: Transaction, bucket: str, key: bytes, upload_id: str) -> Any:
