@@ -123,6 +123,8 @@ class Story(RuleBasedStateMachine):
     @precondition(lambda self: len(self.model.uploads) < 2)
     @rule(key=KEYS, crash=CRASH)
     def begin_upload(self, key: str, crash: int | None) -> None:
+        if key in (other for other, _ in self.model.uploads.values()):
+            return
         after = self.model.copy()
         after.uploads[NEW] = (key, {})
         self._do(lambda: self.process.store.uploads.begin(BUCKET, key), after, crash)
@@ -212,8 +214,10 @@ class Story(RuleBasedStateMachine):
         return (b"%09d" % self.written * (size // 9 + 1))[:size]
 
     def _upload(self, which: int) -> tuple[str, str]:
-        id_ = sorted(self.model.uploads)[which % len(self.model.uploads)]
-        return id_, self.model.uploads[id_][0]
+        # By key, of which there is one at a time: ids are by chance, and a story is told again.
+        found = sorted((key, id_) for id_, (key, _) in self.model.uploads.items())
+        key, id_ = found[which % len(found)]
+        return id_, key
 
     def _do(self, act: Callable[[], object], after: Model, crash: int | None) -> None:
         """Do something, dying on the way if so it must be, and hold the store to the model."""

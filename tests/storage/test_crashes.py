@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pycloud import limits
+from pycloud.drivers.files import FileBlobs
+from pycloud.state.postgres import PostgresState
+from pycloud.state.sqlite import SQLiteState
+from pycloud.storage.buckets import BucketStore
 from pycloud.storage.records import PartChoice, Versioning
 from tests.conftest import NewDatabase
 from tests.storage.reference import BUCKET, NEW, Model, MortalStore
@@ -132,6 +139,56 @@ def _tell(
     process.check_at_rest()
     _empty(process)
     return is_acknowledged
+
+
+_WRITER = """
+import io, sys, threading
+import pycloud
+from pycloud.drivers.files import FileBlobs
+
+place, folder = sys.argv[1:]
+make = pycloud.SQLiteState if place.startswith("/") else pycloud.PostgresState
+lock = threading.Lock()
+with make(place) as state:
+    store = pycloud.BucketStore(state, FileBlobs(folder))
+
+    def write(writer):
+        for number in range(100_000):
+            size = 100 if number % 2 else 50_000
+            content = f"{writer}-{number}.".encode() * size
+            etag = store.put("holiday", f"{writer}-{number}", io.BytesIO(content)).etag
+            with lock:
+                print(f"{writer}-{number}", etag, flush=True)
+
+    for writer in range(4):
+        threading.Thread(target=write, args=(writer,), daemon=True).start()
+    threading.Event().wait()
+"""
+
+
+def test_what_was_acknowledged_outlives_a_killed_process(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    place, folder = new_database() or str(tmp_path / "cloud.db"), tmp_path / "blobs"
+    make = SQLiteState if place.startswith("/") else PostgresState
+    with make(place) as state:
+        store = BucketStore(state, FileBlobs(folder))
+        store.create_bucket("holiday")
+        command = [sys.executable, "-c", _WRITER, place, str(folder)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            acknowledged = [next(writer.stdout) for _ in range(60)]
+            writer.kill()
+            acknowledged += writer.stdout
+        for line in acknowledged:
+            if line.endswith("\n"):  # the last one may be cut off
+                key, etag = line.split()
+                with store.get("holiday", key) as stream:
+                    assert hashlib.md5(stream.read()).hexdigest() == etag
+        assert store.scrub().damaged == ()
+        store.sweep(older_than_s=0)
+        large = [one for one in store.each("holiday") if one.size_bytes > 20_000]
+        assert len(list(store.blobs.all())) == len(large)
 
 
 def _empty(process: MortalStore) -> None:

@@ -15,7 +15,8 @@ from pycloud.state.transaction import Transaction
 from pycloud.storage.checksums import checksum_of
 from pycloud.storage.encryption import BY_CUSTOMER, Keys
 from pycloud.storage.names import checked_key
-from pycloud.storage.objects import Condition, Objects, check_no_marker, same_bucket
+from pycloud.storage.objects import Condition, Objects, same_bucket
+from pycloud.storage.opening import check_no_marker
 from pycloud.storage.parts import copy_parts
 from pycloud.storage.records import About, Bucket, Expected, StoredObject
 from pycloud.storage.versions import (

@@ -18,7 +18,7 @@ from pycloud.state.schema import objects, parting_blobs, parts
 from pycloud.state.transaction import Transaction
 from pycloud.storage.blobs import Blobs, FoundBlob
 from pycloud.storage.names import encoded_text
-from pycloud.storage.objects import pieces_of
+from pycloud.storage.opening import pieces_of
 from pycloud.storage.reading import Piece, StoredBytes
 from pycloud.storage.records import Damage, ScrubReport
 from pycloud.storage.versions import find_version

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -24,7 +23,7 @@ from pycloud.errors import (
 )
 from pycloud.ids import BlobId
 from pycloud.state.database import Database
-from pycloud.state.schema import bucket_settings, buckets, contents, objects
+from pycloud.state.schema import bucket_settings, buckets, objects
 from pycloud.state.transaction import Transaction
 from pycloud.storage import locks
 from pycloud.storage.blobs import Blobs, Readable
@@ -33,8 +32,9 @@ from pycloud.storage.commits import SharedCommits
 from pycloud.storage.encryption import BY_CUSTOMER, DefaultEncryption, Keys, Sealing
 from pycloud.storage.locks import DefaultRetention
 from pycloud.storage.names import check_metadata, check_tags, checked_key
-from pycloud.storage.parts import all_parts, page_of_parts, part_size_of, part_with_blobs
-from pycloud.storage.reading import ObjectStream, Piece
+from pycloud.storage.opening import check_no_marker, opened
+from pycloud.storage.parts import page_of_parts, part_size_of, part_with_blobs
+from pycloud.storage.reading import ObjectStream
 from pycloud.storage.records import (
     About,
     Bucket,
@@ -77,7 +77,6 @@ _BUCKET = select(
     .scalar_subquery()
     .label("default_encryption"),
 ).where(buckets.c.name == bindparam("b_bucket"))
-_CONTENT = select(contents.c.data, contents.c.crc).where(contents.c.id == bindparam("b_content"))
 
 
 @attrs.frozen
@@ -256,9 +255,7 @@ class Objects:
         former = None
         while True:
             with self.state.reading() as tx:
-                row = get_version(tx, bucket, name, version_id)
-                check_no_marker(row)
-                pieces = pieces_of(tx, row)
+                row, pieces = opened(tx, bucket, name, version_id)
             try:
                 keys = Keys(self.seal, row.encryption, customer_key)
                 return ObjectStream(stored_object(row), self.blobs, pieces, keys)
@@ -381,12 +378,6 @@ def same_bucket(tx: Transaction, bucket: Bucket) -> Bucket:
     return present
 
 
-def check_no_marker(row: Any) -> None:
-    """Raise `WrongState` for a delete marker: it has no bytes, and nothing that could be changed."""
-    if row.is_delete_marker:
-        raise WrongState(f"version {row.version_id} of {row.key.decode()!r} is a delete marker")
-
-
 def _check_locks(tx: Transaction, bucket: str) -> None:
     if not get_bucket(tx, bucket).object_lock:
         raise WrongState(f"bucket {bucket!r} was not made for object locks")
@@ -441,22 +432,3 @@ def _name_or_error(key: str) -> bytes | InvalidValue:
         return checked_key(key)
     except InvalidValue as error:
         return error
-
-
-def pieces_of(tx: Transaction, row: Any) -> list[Piece]:
-    """Return where the bytes of a version are."""
-    if row.parts_id is not None:
-        return [_part_piece(part) for part in all_parts(tx, row.parts_id)]
-    if row.content_id is not None:
-        content = tx.execute(_CONTENT, {"b_content": row.content_id}).one()
-        if zlib.crc32(content.data) != content.crc:
-            raise Damaged(f"the bytes of {row.key.decode()!r} are not what was written")
-        return [Piece(row.size_bytes, data=content.data, sealed_key=row.sealed_key)]
-    if row.blob is None:
-        return []
-    return [Piece(row.size_bytes, None, BlobId(row.blob), row.has_sums, row.sealed_key)]
-
-
-def _part_piece(part: Any) -> Piece:
-    blob = None if part.blob is None else BlobId(part.blob)
-    return Piece(part.size_bytes, None, blob, True, part.sealed_key)
