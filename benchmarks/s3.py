@@ -1,10 +1,11 @@
 """What the object store does over HTTP, beside a peer and the limit of the machine, in one run.
 
-    python -m benchmarks.s3 [--processes N] [--moto PATH-TO-moto_server] [--mib 1024] [--keys 1000000]
+    python -m benchmarks.s3 [--processes N] [--moto PATH] [--mib 1024] [--keys 1000000]
 
-The client is the same for all: sockets, and requests that were signed before the clock started. With
-several processes each has a port of its own and all share one store. moto keeps everything in
-memory. A small object is 4 KiB, asked for by 8 clients.
+moto, the peer, lives in an environment of its own: see `benchmarks/ec2.py`. It keeps everything in
+memory. The client is the same for all: sockets, and requests that were signed before the clock
+started. With several processes each has a port of its own, and all share one store. A small object
+is 4 KiB, asked for by 8 clients.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 import pycloud
+from benchmarks.ec2_served import MOTO
 from benchmarks.report import median, report, seconds
 from pycloud.aws.callers import FixedKeys
 from pycloud.drivers.files import FileBlobs
@@ -49,7 +51,7 @@ def main() -> None:
     """Take all figures; a folder of this disk is made for them, and removed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--moto", help="moto's server, the peer for small objects")
+    parser.add_argument("--moto", default=str(MOTO), help="moto's server; default: %(default)s")
     parser.add_argument("--mib", type=int, default=1024)
     parser.add_argument("--keys", type=int, default=1_000_000)
     options = parser.parse_args()
@@ -80,7 +82,7 @@ def measure_streams(home: Path, port: int, mib: int) -> None:
     _compare(f"GET {mib} MiB", pairs, mib, 0.8, "sendfile alone")
 
 
-def measure_small(home: Path, ports: Sequence[int], moto: str | None) -> None:
+def measure_small(home: Path, ports: Sequence[int], moto: str) -> None:
     """Many small objects, signed."""
     floor = _disk_floor(home)
     ours = {method: _rate(ports, method) for method in ("PUT", "GET")}
@@ -364,9 +366,9 @@ def _disk_floor(home: Path) -> float:
     return CLIENTS * EACH / seconds(run)
 
 
-def _moto_rates(command: str | None) -> dict[str, float]:
-    if command is None:
-        print("no moto_server was named: its figures are left out", file=sys.stderr)
+def _moto_rates(command: str) -> dict[str, float]:
+    if not Path(command).exists():
+        print(f"there is no {command}: the peer's figures are left out", file=sys.stderr)
         return {}
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -15,7 +15,9 @@ import botocore
 
 from pycloud.aws.actions import Action
 from pycloud.aws.models import service_model
+from pycloud.aws.rest_actions import COMMON, RestAction
 from pycloud.ec2.actions import ACTIONS
+from pycloud.s3.actions import ACTIONS as S3_ACTIONS
 
 PAGE = Path(__file__).with_name("compatibility.md")
 COMMAND = "python docs/compatibility.py"
@@ -26,7 +28,8 @@ _DRY_RUN = "DryRun"
 
 def page() -> str:
     """Return the whole page."""
-    return "\n".join([*_introduction(), *(line for name in _TITLES for line in _service(name))])
+    services = (line for name in _TITLES for line in _service(name))
+    return "\n".join([*_introduction(), *services, *_object_store()])
 
 
 def _introduction() -> Iterator[str]:
@@ -64,6 +67,42 @@ def _service(name: str) -> Iterator[str]:
     yield ""
     yield f"{_names(missing)}."
     yield ""
+
+
+def _object_store() -> Iterator[str]:
+    known = sorted(service_model("s3").operation_names)
+    missing = [name for name in known if name not in S3_ACTIONS]
+    refused = {name: _refused_of(action) for name, action in sorted(S3_ACTIONS.items())}
+    harmless = {key: why for action in S3_ACTIONS.values() for key, why in action.harmless.items()}
+    yield "## S3"
+    yield ""
+    yield f"{len(S3_ACTIONS)} of {len(known)} actions are carried out, and browsers' uploads. What is not"
+    yield "carried out is refused with `NotImplemented`; parameters that S3 does not know either are"
+    yield "passed over, as S3 does."
+    yield ""
+    yield f"With every member: {_names(name for name, members in refused.items() if not members)}."
+    yield ""
+    yield "Without effect, wherever they are sent:"
+    yield ""
+    yield from (f"- `{key}`, because {why}." for key, why in sorted(harmless.items()))
+    yield ""
+    for name, members in refused.items():
+        if members:
+            yield from _about(name, members, {})
+    yield "### Not carried out: S3"
+    yield ""
+    yield f"{_names(missing)}."
+    yield ""
+
+
+def _refused_of(action: RestAction) -> list[str]:
+    shape = service_model("s3").operation_model(action.name).input_shape
+    return sorted(
+        key
+        for key, member in shape.members.items()
+        if "location" in member.serialization
+        and key not in action.takes | action.harmless.keys() | COMMON
+    )
 
 
 def _about(name: str, refused: Iterable[str], harmless: Any, level: str = "###") -> Iterator[str]:

@@ -20,7 +20,7 @@ from pycloud.aws.rest_writer import RestOutput, output_of
 
 RestHandler = Callable[..., Any]
 
-_COMMON: Final = frozenset({"Bucket", "Key", "ExpectedBucketOwner", "ContentLength"})
+COMMON: Final = frozenset({"Bucket", "Key", "ExpectedBucketOwner", "ContentLength"})
 """What every action is asked alike, and is seen to before it is carried out."""
 
 
@@ -69,7 +69,7 @@ class RestAction:
 
     @cached_property
     def _known(self) -> frozenset[str]:
-        return self.takes | _COMMON | self.harmless.keys()
+        return self.takes | COMMON | self.harmless.keys()
 
     @cached_property
     def _operation(self) -> Any:

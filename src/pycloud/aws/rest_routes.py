@@ -66,6 +66,13 @@ class Routes:
                 self._add(model.operation_model(name))
         for routes in self._routes.values():
             routes.sort(key=_weight, reverse=True)
+        self._plain = {
+            place: route.action
+            for place, routes in self._routes.items()
+            for route in routes
+            if route.fits({}, copies=False)
+        }
+        """What is asked for without a query: most of all requests."""
         self._literals = {
             level: frozenset[str]().union(
                 *(
@@ -80,6 +87,9 @@ class Routes:
 
     def find(self, method: str, level: Level, query: Mapping[str, str], *, copies: bool) -> str:
         """Return the name of the action. Raises `AWSError` if there is none."""
+        plain = self._plain.get((method, level))
+        if plain is not None and not query and not copies:
+            return plain
         for route in self._routes.get((method, level), ()):
             if route.fits(query, copies=copies):
                 self._check(route, level, query)

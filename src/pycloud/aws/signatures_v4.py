@@ -7,7 +7,7 @@ address. Only its date must be the request's.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, NoReturn
 
@@ -162,23 +162,26 @@ def _matches(
     key: bytes,
 ) -> bool:
     names = ";".join(claim.signed_headers).encode()
-    headers = [
-        block
-        for host in canonical.hosts(request.host)
-        for block in canonical.header_blocks(claim.signed_headers, request.headers, host)
-    ]
-    forms = canonical.each(
-        list(dict.fromkeys(headers)),
-        canonical.queries(claim.query),
-        canonical.paths(request.path, twice=rules.encodes_path_twice),
-    )
+    queries = canonical.queries(claim.query)
+    paths = canonical.paths(request.path, twice=rules.encodes_path_twice)
     method = request.method.encode()
-    for block, query, path in forms:
-        text = b"\n".join((method, path, query, block, names, payload.encode()))
-        message = head + hashlib.sha256(text).hexdigest()
-        if same(sign_v4(key, message.encode("utf-8", "replace")), claim.signature):
-            return True
+    for block in _header_blocks(request, claim):
+        for query, path in canonical.each(queries, paths):
+            text = b"\n".join((method, path, query, block, names, payload.encode()))
+            message = head + hashlib.sha256(text).hexdigest()
+            if same(sign_v4(key, message.encode("utf-8", "replace")), claim.signature):
+                return True
     return False
+
+
+def _header_blocks(request: SignedRequest, claim: _Claim) -> Iterator[bytes]:
+    """Give the forms of the headers; mostly the first is the one, and the others are not made."""
+    seen = set()
+    for host in canonical.hosts(request.host):
+        for block in canonical.header_blocks(claim.signed_headers, request.headers, host):
+            if block not in seen:
+                seen.add(block)
+                yield block
 
 
 def _header_fields(header: str, code: str) -> dict[str, str]:

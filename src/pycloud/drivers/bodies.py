@@ -16,8 +16,8 @@ _SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
 class Source(Protocol):
     """What comes from the client: a buffered stream."""
 
-    def read1(self, size: int, /) -> bytes:
-        """Return what there is, at most so much, but not nothing; nothing at the end."""
+    def readinto1(self, buffer: Any, /) -> int:
+        """Fill the buffer with what there is, but not nothing; 0 at the end."""
 
     def readline(self, size: int, /) -> bytes:
         """Return a line, or the beginning of one."""
@@ -75,12 +75,12 @@ class RequestBody(io.RawIOBase):
             self._begin_chunk()
         if self.is_over:
             return 0
-        piece = self._source.read1(min(len(buffer), self._left_bytes))
-        if not piece:
+        # Straight into the buffer: a large body is not copied on its way.
+        count = self._source.readinto1(memoryview(buffer)[: self._left_bytes])
+        if not count:
             raise BodyError("the client is gone before the end of the body")
-        buffer[: len(piece)] = piece
-        self._take(len(piece))
-        return len(piece)
+        self._take(count)
+        return count
 
     def skip(self, most_bytes: int) -> bool:
         """Read what is left, and throw it away; return whether that was all."""

@@ -26,10 +26,10 @@ from pycloud.storage.reading import FileSpan, ObjectStream
 from pycloud.storage.records import Bucket
 
 HARMLESS: Final = {
-    "ChecksumAlgorithm": "names the checksum that is sent along",
-    "ContentMD5": "every body is held against it",
+    "ChecksumAlgorithm": "the checksum itself comes along",
+    "ContentMD5": "every body is held against it anyway",
     "RequestPayer": "nothing is paid here",
-    "MFA": "deleting with a second factor cannot be asked for",
+    "MFA": "no bucket can ask for a second factor",
     "BucketKeyEnabled": "there is no key management service to spare",
     "TransitionDefaultMinimumObjectSize": "there is one class of storage",
 }

@@ -20,6 +20,7 @@ class KnownBuckets:
     def __init__(self, store: BucketStore) -> None:
         self._store = store
         self._known: dict[str, tuple[float, Bucket]] = {}
+        self._changes = 0
 
     def get(self, name: str) -> Bucket:
         """Return a bucket. Raises `NotFound`."""
@@ -27,12 +28,16 @@ class KnownBuckets:
         found = self._known.get(name)
         if found is not None and now - found[0] < limits.BUCKET_KNOWN_S:
             return found[1]
+        changes = self._changes
         bucket = self._store.get_bucket(name)
+        if changes != self._changes:
+            return bucket  # it may have been read just before a change
         if len(self._known) >= limits.BUCKETS_KNOWN:
             self._known.clear()
         self._known[name] = (now, bucket)
         return bucket
 
     def forget(self, name: str) -> None:
-        """Ask anew the next time: the bucket is being changed."""
+        """Ask anew the next time: the bucket was changed."""
+        self._changes += 1
         self._known.pop(name, None)

@@ -17,9 +17,7 @@ from pycloud.storage.records import Listing, StoredObject
 actions = new_actions()
 
 _COMMON = ("Prefix", "Delimiter", "MaxKeys", "EncodingType")
-_HARMLESS = {
-    "OptionalObjectAttributes": "it asks for the state of restores, and nothing is restored"
-}
+_HARMLESS = {"OptionalObjectAttributes": "nothing has been restored whose state it could ask for"}
 
 
 @actions.action("ListObjects", *_COMMON, "Marker", root="ListBucketResult", harmless=_HARMLESS)
