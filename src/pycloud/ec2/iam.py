@@ -1,7 +1,6 @@
 """Of IAM what tools call first: users, access keys, and accounts as Eucalyptus had them.
 
 Every user of an account may do everything in it; only the administrator's account makes accounts.
-Policies will be asked here, before an action is carried out, once there are some.
 """
 
 from __future__ import annotations
