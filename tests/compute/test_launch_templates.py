@@ -200,3 +200,14 @@ def test_what_becomes_the_default_is_not_deleted_meanwhile(
             lambda: templates.set_default(web.id, "2"),
             lambda: elsewhere.delete_version(web.id, "2"),
         )
+
+
+def test_one_request_that_comes_twice_at_once_makes_one(
+    templates: LaunchTemplates, elsewhere: LaunchTemplates
+) -> None:
+    made: list[LaunchTemplate] = []
+    asked = partial(LaunchTemplates.create, name="twice", data={"KeyName": "k"}, client_token="t")
+    found = meanwhile(
+        templates.state, lambda: made.append(asked(templates)), lambda: asked(elsewhere)
+    )
+    assert [found] == made == templates.list()

@@ -162,6 +162,17 @@ def test_users_in_pages(iam: Any) -> None:
     assert found == [names[:2], names[2:4], names[4:]]
 
 
+def test_a_page_goes_on_though_its_last_user_went(iam: Any) -> None:
+    names = ["gone-1", "gone-2", "gone-3"]
+    for name in names:
+        iam.create_user(UserName=name, Path="/gone/")
+    first = iam.list_users(PathPrefix="/gone/", MaxItems=2)
+    iam.delete_user(UserName=first["Users"][-1]["UserName"])
+    rest = iam.list_users(PathPrefix="/gone/", MaxItems=2, Marker=first["Marker"])
+    assert [user["UserName"] for user in rest["Users"]] == ["gone-3"]
+    assert not rest["IsTruncated"]
+
+
 def test_users_that_are_kept_elsewhere(served: Served) -> None:
     things = Things(served, {})
     me = things.ask("GetUser", {}, service="iam")["User"]

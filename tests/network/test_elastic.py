@@ -120,6 +120,16 @@ def test_an_account_has_so_many(
 # At once
 
 
+def test_two_at_once_do_not_pass_the_limit(
+    elastic: ElasticAddresses, elsewhere: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "ELASTIC_ADDRESSES", 2)
+    elastic.allocate()
+    with pytest.raises(LimitExceeded):
+        meanwhile(elastic.state, elastic.allocate, _elastic(elsewhere).allocate)
+    assert len(elastic.list()) == 2
+
+
 def test_two_who_lead_one_address_at_once_are_one_after_the_other(
     elastic: ElasticAddresses, elsewhere: Database
 ) -> None:

@@ -112,6 +112,20 @@ def test_an_account_has_so_many(
     groups.create("c", "", account=research)
 
 
+def test_two_at_once_do_not_pass_the_limit(
+    groups: SecurityGroups, elsewhere: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "GROUPS_PER_ACCOUNT", 2)
+    groups.list()
+    with pytest.raises(LimitExceeded):
+        meanwhile(
+            groups.state,
+            lambda: groups.create("a", ""),
+            lambda: _groups(elsewhere).create("b", ""),
+        )
+    assert [one.name for one in groups.list()] == ["a", "default"]
+
+
 def test_another_accounts_group_is_not_there(
     groups: SecurityGroups, web: SecurityGroup, research: AccountId
 ) -> None:

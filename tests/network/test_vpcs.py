@@ -30,6 +30,15 @@ def test_only_those_are_told_of_that_there_are(state: Database, research: Accoun
         assert vpcs.of(tx, []) == {}
 
 
+def test_all_that_there_are_are_listed(state: Database, research: AccountId) -> None:
+    vpcs = VPCStore(state, NETWORK)
+    assert vpcs.list(account=None) == []
+    mine = vpcs.list()
+    assert vpcs.list(account=None) == mine == [vpcs.default()]
+    theirs = vpcs.list(account=research)
+    assert {one.id for one in vpcs.list(account=None)} == {one.id for one in mine + theirs}
+
+
 def test_subnets_follow_from_the_vpc_and_the_zone(state: Database, research: AccountId) -> None:
     vpcs = VPCStore(state, NETWORK)
     subnet = vpcs.default().subnet("cluster01")

@@ -83,7 +83,7 @@ class LaunchTemplates:
             )
         try:
             with self.state.transaction() as tx:
-                get_account(tx, account)
+                get_account(tx, account, alone=True)
                 former = self._made_before(tx, account, name, data, client_token)
                 if former is not None:
                     return former

@@ -159,6 +159,7 @@ class _Request:
         arguments, is_dry = action.arguments(
             {name: value for name, value in tree.items() if name not in _COMMON}
         )
+        # Here policies will be asked whether the caller may, once there are some.
         if is_dry:
             # As on AWS: whether the caller may is asked, not whether there is such a thing.
             raise AWSError(

@@ -1,20 +1,19 @@
 """Of IAM what tools call first: users, access keys, and accounts as Eucalyptus had them.
 
 Every user of an account may do everything in it; only the administrator's account makes accounts.
-Policies will be asked here, before an action is carried out, once there are some.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pycloud.aws.actions import Actions, Answer
 from pycloud.aws.errors import AWSError
 from pycloud.aws.reader import Taken
 from pycloud.ec2.call import Call
-from pycloud.ec2.filters import SomeItem
 from pycloud.ec2.identity import refuse_temporary
-from pycloud.ec2.pages import place_of, token_of
+from pycloud.ec2.pages import page
 from pycloud.errors import Duplicate, InUse, InvalidValue, LimitExceeded
 from pycloud.identity.access_keys import AccessKey
 from pycloud.identity.identity import Identity
@@ -57,8 +56,7 @@ def list_users(
 ) -> Answer:
     """Of one's own account, by name."""
     found = _identity(call).users.list(path_prefix=path_prefix, account=call.account)
-    shown = _page([_user(one) for one in found], "UserName", marker, max_items)
-    return {"Users": shown[0], "IsTruncated": shown[1] is not None, "Marker": shown[1]}
+    return _listed("Users", [_user(one) for one in found], "UserName", marker, max_items)
 
 
 @actions.action("DeleteUser", codes=_CODES)
@@ -88,8 +86,7 @@ def list_access_keys(
     """One's own, without a name."""
     user = _find(call, user_name)
     keys = [_key(one, user) for one in _identity(call).access_keys.list(user)]
-    shown = _page(keys, "AccessKeyId", marker, max_items)
-    return {"AccessKeyMetadata": shown[0], "IsTruncated": shown[1] is not None, "Marker": shown[1]}
+    return _listed("AccessKeyMetadata", keys, "AccessKeyId", marker, max_items)
 
 
 @actions.action("UpdateAccessKey", codes=_CODES)
@@ -118,10 +115,9 @@ def list_account_aliases(
     call: Call, *, marker: str | None = None, max_items: int = _PAGE
 ) -> Answer:
     """The account's name, as in Eucalyptus."""
-    names = [] if call.cloud.identity is None else [_account_name(call)]
-    shown = _page([{"name": name} for name in names], "name", marker, max_items)
-    aliases = [one["name"] for one in shown[0]]
-    return {"AccountAliases": aliases, "IsTruncated": shown[1] is not None, "Marker": shown[1]}
+    names = [] if call.cloud.identity is None else [{"Name": _account_name(call)}]
+    listed = _listed("AccountAliases", names, "Name", marker, max_items)
+    return listed | {"AccountAliases": [one["Name"] for one in listed["AccountAliases"]]}
 
 
 # Accounts
@@ -202,14 +198,9 @@ def _key(key: AccessKey, user: User) -> dict[str, Any]:
     }
 
 
-def _page(
-    items: list[SomeItem], key: str, marker: str | None, most: int
-) -> tuple[list[SomeItem], str | None]:
-    """Return the items of one page in their order, and the marker of the next one."""
-    if marker is not None:
-        (after,) = place_of(marker, str, code="ValidationError")
-        names = [str(item[key]) for item in items]
-        items = items[names.index(str(after)) + 1 :] if after in names else []
-    if len(items) <= most:
-        return items, None
-    return items[:most], token_of((str(items[most - 1][key]),))
+def _listed(
+    member: str, items: Sequence[Mapping[str, Any]], key: str, marker: str | None, most: int
+) -> dict[str, Any]:
+    """Return the answer that has one page of the items, and the marker of the next one."""
+    shown, following = page(items, key, most, marker, least=1, code="ValidationError")
+    return {member: shown, "IsTruncated": following is not None, "Marker": following}

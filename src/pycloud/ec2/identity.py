@@ -31,7 +31,7 @@ class IdentityKeys:
 
 
 def refuse_temporary(call: Call) -> None:
-    """Raise `AWSError` for a caller whose credentials end: nothing that lasts longer is made with
+    """Raise `AWSError` for a caller whose credentials end: none that last longer are made with
     them ("Permissions for GetSessionToken", IAM user guide).
     """
     if call.caller.is_temporary:

@@ -28,16 +28,17 @@ def page(
     *,
     least: int = 5,
     most: int = 1000,
+    code: str = "InvalidNextToken",
 ) -> tuple[list[SomeItem], str | None]:
     """Return the items of one page in the order of their `key`, and the token of the next one, if
     there is one. The key is a member that no two items share, or what makes such a text of an
-    item. Raises `AWSError`.
+    item. Raises `AWSError`, with `code` for what is no token.
     """
     check_size(max_results, least, most)
     text_of = key if callable(key) else itemgetter(key)
     ordered = sorted(items, key=text_of)
     if next_token is not None:
-        (after,) = place_of(next_token, str)
+        (after,) = place_of(next_token, str, code=code)
         ordered = [item for item in ordered if text_of(item) > str(after)]
     if max_results is None or len(ordered) <= max_results:
         return ordered, None

@@ -88,6 +88,8 @@ def delete_security_group(
     """Only one that nothing stands on."""
     with call.cloud.state.transaction() as tx:
         group = find_group(call, group_id, group_name)
+        # Locked, also if it was named: a rule that came meanwhile would leave its tags behind.
+        call.cloud.groups.find(tx, group.id, account=call.account)
         rules = call.cloud.groups.rules([group.id])
         call.cloud.groups.delete(group.id, account=call.account)
         call.cloud.tags.forget(tx, [group.id, *(stored.id for stored in rules)])

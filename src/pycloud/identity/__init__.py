@@ -1,2 +1,2 @@
-"""Who: accounts, and in time users, keys and policies. Every record belongs to an account from the
-first day on."""
+"""Who: accounts, users and what they prove themselves with; in time policies. Every record belongs to
+an account."""

@@ -132,9 +132,11 @@ class AccountStore:
             raise InUse(f"account {account} still has {what}: delete them first")
 
 
-def get_account(tx: Transaction, account: AccountId) -> Account:
-    """Return the account; it is not deleted before `tx` ends, if that writes. Raises `NotFound`."""
-    row = tx.execute(tx.locked(_BY_ID, read=True), {"account": account}).one_or_none()
+def get_account(tx: Transaction, account: AccountId, *, alone: bool = False) -> Account:
+    """Return the account; it is not deleted before `tx` ends, if that writes. With `alone`, nobody
+    else adds anything to it meanwhile: for who counts what it has. Raises `NotFound`.
+    """
+    row = tx.execute(tx.locked(_BY_ID, read=not alone), {"account": account}).one_or_none()
     if row is None:
         raise NotFound("account", account)
     return Account(**row._mapping)

@@ -65,7 +65,7 @@ class ElasticAddresses:
     def allocate(self, *, account: AccountId = ADMIN_ACCOUNT) -> ElasticAddress:
         """Give the account an address. Raises `NoAddress`, `LimitExceeded`."""
         with self.state.transaction() as tx:
-            get_account(tx, account)
+            get_account(tx, account, alone=True)
             mine = select(func.count()).where(elastic_addresses.c.account == account)
             if tx.execute(mine).scalar_one() >= limits.ELASTIC_ADDRESSES:
                 raise LimitExceeded(

@@ -81,7 +81,7 @@ class SecurityGroups:
         checked_text("the description of a security group", description)
         try:
             with self.state.transaction() as tx:
-                get_account(tx, account)
+                get_account(tx, account, alone=True)
                 self._check_count(tx, account)
                 return self._add(tx, account, name, description)
         except IntegrityError:
