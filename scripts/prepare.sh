@@ -14,7 +14,7 @@ guest_packages=(
     dnsmasq-base nftables iproute2 openssh-client tini
     cpio dosfstools e2fsprogs fdisk kmod mtools syslinux syslinux-common zstd
 )
-test_packages=(postgresql rclone restic)
+test_packages=(postgresql openssl rclone restic unzip)
 command -v npm >/dev/null || test_packages+=(nodejs npm)
 command -v busybox >/dev/null || test_packages+=(busybox) # either of the two will do
 
