@@ -5,6 +5,7 @@ secret and an image, and serves until it is told to end.
 from __future__ import annotations
 
 import argparse
+import gc
 import signal
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     cloud = assembled(options.home, options.postgres)
     with cloud, WsgiServer(EC2App(cloud), threads=16) as server:
+        gc.freeze()  # as cloud-in-a-box does
         print(f"http://127.0.0.1:{server.port}", *key_and_image(cloud), flush=True)
         signal.sigwait(signals)
 

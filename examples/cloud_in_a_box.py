@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import hashlib
 import os
 import secrets
@@ -84,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _open(options) as box:
+            gc.freeze()  # AWS's models stay: the collector need not look through them at each answer
             if options.once:
                 _run_once(box)
             else:
