@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from pycloud.drivers.serve import WsgiServer
 from pycloud.ec2 import EC2App
@@ -194,3 +195,65 @@ def test_the_patterns_of_terraform(served: Served, ec2: Any, image: str) -> None
         ec2.describe_instance_attribute(InstanceId=first["InstanceId"], Attribute=attribute)
     data = ec2.describe_instance_attribute(InstanceId=first["InstanceId"], Attribute="userData")
     assert base64.b64decode(data["UserData"]["Value"]) == b"echo hello"
+
+
+@pytest.mark.usefixtures("ticking")
+def test_the_patterns_of_ansible(ec2: Any, image: str) -> None:
+    """What amazon.aws.ec2_key, ec2_security_group and ec2_instance send: look first, find by tags and
+    states, describe the one interface, wait until the status is ok, do nothing the second time.
+    """
+    with pytest.raises(ClientError, match=r"InvalidKeyPair\.NotFound"):
+        ec2.describe_key_pairs(KeyNames=["ansible"])
+    ec2.create_key_pair(KeyName="ansible", KeyType="ed25519")
+    [vpc] = ec2.describe_vpcs(Filters=[{"Name": "isDefault", "Values": ["true"]}])["Vpcs"]
+    by_name = [
+        {"Name": "group-name", "Values": ["web"]},
+        {"Name": "vpc-id", "Values": [vpc["VpcId"]]},
+    ]
+    assert ec2.describe_security_groups(Filters=by_name)["SecurityGroups"] == []
+    group = ec2.create_security_group(GroupName="web", Description="web", VpcId=vpc["VpcId"])
+    ec2.get_waiter("security_group_exists").wait(GroupIds=[group["GroupId"]], WaiterConfig=_SOON)
+    [subnet] = ec2.describe_subnets(
+        Filters=[
+            {"Name": "vpc-id", "Values": [vpc["VpcId"]]},
+            {"Name": "state", "Values": ["available"]},
+            {"Name": "default-for-az", "Values": ["true"]},
+            {"Name": "availability-zone", "Values": ["cluster02"]},
+        ]
+    )["Subnets"]
+    tags = [{"Key": "Name", "Value": "web"}]
+    sought = [
+        {"Name": "tag:Name", "Values": ["web"]},
+        {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
+        {"Name": "subnet-id", "Values": [subnet["SubnetId"]]},
+    ]
+    assert ec2.describe_instances(Filters=sought)["Reservations"] == []
+    interface = {
+        "DeviceIndex": 0,
+        "SubnetId": subnet["SubnetId"],
+        "Groups": [group["GroupId"]],
+        "AssociatePublicIpAddress": True,
+        "DeleteOnTermination": True,
+    }
+    [made] = ec2.run_instances(
+        ImageId=image,
+        InstanceType="t1.micro",
+        KeyName="ansible",
+        NetworkInterfaces=[interface],
+        TagSpecifications=[{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
+        EbsOptimized=False,
+        Monitoring={"Enabled": False},
+        MinCount=1,
+        MaxCount=1,
+        ClientToken="ansible-1",
+    )["Instances"]
+    ids = [made["InstanceId"]]
+    for waiter in ("instance_exists", "instance_running", "instance_status_ok"):
+        ec2.get_waiter(waiter).wait(InstanceIds=ids, WaiterConfig=_SOON)
+    [found] = ec2.describe_instances(Filters=sought)["Reservations"]
+    assert [one["InstanceId"] for one in found["Instances"]] == ids, "the second time finds it"
+    ec2.modify_instance_attribute(InstanceId=ids[0], DisableApiTermination={"Value": True})
+    protected = ec2.describe_instance_attribute(
+        InstanceId=ids[0], Attribute="disableApiTermination"
+    )
+    assert protected["DisableApiTermination"] == {"Value": True}
