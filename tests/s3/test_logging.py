@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any, TypeVar
 from urllib.parse import quote
+from wsgiref.util import setup_testing_defaults
 
 import attrs
 import pytest
@@ -17,8 +18,8 @@ from pycloud import limits
 from pycloud.drivers.serve import WsgiServer
 from pycloud.ids import ADMIN_ACCOUNT, AccountId
 from pycloud.s3 import S3App
-from pycloud.s3.access_log import operation_of
 from pycloud.s3.actions import ACTIONS
+from pycloud.s3.log_lines import operation_of
 from pycloud.s3.owners import canonical_id
 from pycloud.s3.request import read_head
 from tests.s3.conftest import STRANGER, AccountKeys, MovableClock, Served, in_threads, refused
@@ -45,10 +46,7 @@ class Logged:
     clock: MovableClock
     bucket: str
     target: str
-
-    @property
-    def s3(self) -> Any:
-        return self.served.client()
+    s3: Any
 
     def delivered(self) -> list[str]:
         """Return the lines of the objects that were delivered, and the keys' order."""
@@ -89,17 +87,46 @@ def _soon(ask: Callable[[], T], is_so: Callable[[T], bool]) -> T:
     return found
 
 
+class _AppOfTheTest:
+    """Serves the app of the test that runs: one server is enough for all."""
+
+    app: S3App
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        return self.app(environ, start_response)
+
+
+@pytest.fixture(scope="module")
+def current() -> _AppOfTheTest:
+    return _AppOfTheTest()
+
+
+@pytest.fixture(scope="module")
+def server(current: _AppOfTheTest) -> Iterator[WsgiServer]:
+    with WsgiServer(current, threads=8, body_bytes=0) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(served: Served, server: WsgiServer) -> Any:
+    return attrs.evolve(served, port=server.port).client()
+
+
 @pytest.fixture
-def logged(served: Served, bucket: str, fresh_name: str) -> Iterator[Logged]:
+def logged(
+    served: Served,
+    current: _AppOfTheTest,
+    server: WsgiServer,
+    client: Any,
+    bucket: str,
+    fresh_name: str,
+) -> Logged:
     clock = MovableClock()
-    app = S3App(served.store, AccountKeys(), clock=clock)
+    current.app = S3App(served.store, AccountKeys(), clock=clock)
+    here = attrs.evolve(served, clock=clock, port=server.port)
     served.store.create_bucket(fresh_name)
-    with WsgiServer(app, threads=8, body_bytes=0) as server:
-        found = Logged(
-            attrs.evolve(served, clock=clock, port=server.port), app, clock, bucket, fresh_name
-        )
-        found.s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus=_to(fresh_name))
-        yield found
+    client.put_bucket_logging(Bucket=bucket, BucketLoggingStatus=_to(fresh_name))
+    return Logged(here, current.app, clock, bucket, fresh_name, client)
 
 
 def _to(target: str, **more: Any) -> dict[str, Any]:
@@ -283,6 +310,27 @@ def test_nobody_writes_a_line_of_their_own(logged: Logged) -> None:
     assert line["user_agent"] == '"x%22 - - %22%85%E9"'
     assert line["referrer"] == f'"{"y" * limits.ACCESS_LOG_FIELD_CHARS}"'
     assert (line["key"], line["host"]) == ("%22%0A%20z", "a%20b")
+
+
+def test_any_server_will_do(logged: Logged) -> None:
+    environ: dict[str, Any] = {
+        "PATH_INFO": f"/{logged.bucket}",
+        "QUERY_STRING": "list-type=2",
+        "SSL_CIPHER": "TLS_AES_256_GCM_SHA384",
+        "SSL_PROTOCOL": "TLSv1.3",
+    }
+    setup_testing_defaults(environ)
+    answer: Any = logged.app(environ, lambda *_: None)
+    sent = sum(map(len, answer))
+    answer.close()
+    line = logged.line()
+    assert _of(line, "operation", "error", "bytes_sent", "remote_ip") == (
+        "REST.GET.BUCKET",
+        "AccessDenied",
+        str(sent),
+        "-",
+    )
+    assert _of(line, "cipher", "tls") == ("TLS_AES_256_GCM_SHA384", "TLSv1.3")
 
 
 def _of(line: Mapping[str, str], *names: str) -> tuple[str, ...]:

@@ -22,13 +22,14 @@ from pycloud.clock import Clock, SystemClock
 from pycloud.errors import PyCloudError
 from pycloud.s3 import checksums, cors, post
 from pycloud.s3.access import Asker, Gate
-from pycloud.s3.access_log import LOGGING, AccessLog, Seen
+from pycloud.s3.access_log import LOGGING, AccessLog
 from pycloud.s3.actions import ACTIONS
 from pycloud.s3.body import read_document
 from pycloud.s3.call import Call, Reply
 from pycloud.s3.codes import error_of, status_of
 from pycloud.s3.documents import error_document
 from pycloud.s3.known import KnownBuckets
+from pycloud.s3.log_lines import Seen
 from pycloud.s3.permissions import permission_of
 from pycloud.s3.request import S3Request, read_head
 from pycloud.s3.signing import caller_of
