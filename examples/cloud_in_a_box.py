@@ -190,6 +190,7 @@ def _serve_s3(stack: ExitStack, box: Box, address: str, port: int) -> str | None
     cloud = box.cloud
     assert cloud.identity is not None
     app = S3App(cloud.buckets, IdentityKeys(cloud.identity), region=cloud.region)
+    stack.callback(app.deliver_logs)
     try:
         server = stack.enter_context(WsgiServer(app, address, port, threads=32, body_bytes=0))
         if not box.simulated and address != "0.0.0.0":

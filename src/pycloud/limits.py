@@ -288,3 +288,15 @@ of a policy may take to be seen.
 
 BUCKETS_KNOWN: Final = 10_000
 """How many buckets are remembered so: some megabytes."""
+
+ACCESS_LOG_LINES: Final = 1000
+"""Of a bucket's access log, gathered in memory: so many make an object, some hundred KiB."""
+
+ACCESS_LOG_S: Final = 60
+"""Or as many as there are after so long: who watches sees them soon, S3 takes hours."""
+
+ACCESS_LOG_HELD_BYTES: Final = 16 * 1024**2
+"""Of all lines that wait. Half of it, and they are delivered early; all of it, and they are lost."""
+
+ACCESS_LOG_FIELD_CHARS: Final = 8 * 1024
+"""Of what a client says of itself in a line: a path, a key of 1 024 bytes and a presigned query fit."""

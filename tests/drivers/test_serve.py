@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -351,6 +351,23 @@ def test_boto3_is_served_over_https(certificate: tuple[Path, Path]) -> None:
             assert client.describe_instances()["Reservations"] == []
             [region] = client.describe_regions()["Regions"]
             assert region["Endpoint"].endswith(f":{server.port}")
+
+
+def test_the_application_knows_how_it_is_encrypted(certificate: tuple[Path, Path]) -> None:
+    def tell(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [f"{environ['SSL_PROTOCOL']} {environ['SSL_CIPHER']}".encode()]
+
+    cert, key = certificate
+    trusting = ssl.create_default_context(cafile=str(cert))
+    trusting.maximum_version = ssl.TLSVersion.TLSv1_2
+    trusting.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
+    with WsgiServer(tell, certificate=cert, key=key) as server:
+        connection = HTTPSConnection("127.0.0.1", server.port, context=trusting)
+        connection.request("GET", "/")
+        said = connection.getresponse().read().decode()
+        connection.close()
+    assert said == "TLSv1.2 ECDHE-ECDSA-AES128-GCM-SHA256"
 
 
 def test_who_does_not_shake_hands_holds_up_nobody(

@@ -149,11 +149,6 @@ def test_what_is_not_carried_out(s3: Any, bucket: str) -> None:
         s3.put_bucket_website(
             Bucket=bucket, WebsiteConfiguration={"IndexDocument": {"Suffix": "index.html"}}
         )
-    log = {"LoggingEnabled": {"TargetBucket": bucket, "TargetPrefix": "log/"}}
-    with refused("NotImplemented"):
-        s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus=log)
-    s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})
-    assert "LoggingEnabled" not in s3.get_bucket_logging(Bucket=bucket)
     with refused("NotImplemented"):
         s3.list_bucket_metrics_configurations(Bucket=bucket)
     with refused("NotImplemented"):

@@ -1,4 +1,4 @@
-"""What is said of buckets and objects: tags, locks, lifecycle, encryption, logging."""
+"""What is said of buckets and objects: tags, locks, lifecycle, encryption."""
 
 from __future__ import annotations
 

@@ -76,6 +76,7 @@ class Gateway(wsgi.Gateway_10):
             "pycloud.sends_spans": True,
             "pycloud.headers": self.req.sent,
             "wsgi.input": io.BufferedReader(self.req.body),
+            **_encryption_of(connection),
         }
 
     def write(self, chunk: Any) -> None:
@@ -103,6 +104,17 @@ class Gateway(wsgi.Gateway_10):
         finally:
             if hasattr(answer, "close"):
                 answer.close()
+
+
+def _encryption_of(connection: socket.socket) -> dict[str, str]:
+    """Return what the two sides agreed on, by Apache's names."""
+    if not isinstance(connection, ssl.SSLSocket):
+        return {}
+    cipher = connection.cipher()
+    return {
+        "SSL_CIPHER": cipher[0] if cipher else "",
+        "SSL_PROTOCOL": connection.version() or "",
+    }
 
 
 class Descriptor:

@@ -28,8 +28,8 @@ class WsgiServer:
     the callable first reads. The callable finds in its environment `pycloud.set_ttl`, which sets
     the hop limit of its answer's packets; `pycloud.headers`, the headers by lower-case names as they
     were sent; and `pycloud.sends_spans`: what it gives may also be spans of files (`file`, a
-    descriptor, `offset` and `size_bytes`), which are sent without being read. Raises
-    `InvalidValue`.
+    descriptor, `offset` and `size_bytes`), which are sent without being read. With HTTPS there are
+    `SSL_PROTOCOL` and `SSL_CIPHER` too. Raises `InvalidValue`.
 
     >>> from urllib.request import urlopen
     >>> def hello(environ, start_response):

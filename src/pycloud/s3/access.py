@@ -69,6 +69,8 @@ class Gate:
 
     def __init__(self, buckets: BucketStore, bucket: Bucket, asker: Asker) -> None:
         self.bucket = bucket
+        self.needed_acl = False
+        """Whether anything was allowed that only an ACL grants."""
         self._buckets = buckets
         self._asker = asker
 
@@ -113,7 +115,9 @@ class Gate:
             return False
         if verdict is Verdict.ALLOW and not self._is_restricted:
             return True
-        return self._granted(permission, key, version_id)
+        granted = self._granted(permission, key, version_id)
+        self.needed_acl |= granted
+        return granted
 
     def check_new_acl(self, key: str) -> None:
         """Raise `AWSError` unless the asker may give an ACL to an object that they write. Whoever

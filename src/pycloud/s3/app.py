@@ -22,16 +22,19 @@ from pycloud.clock import Clock, SystemClock
 from pycloud.errors import PyCloudError
 from pycloud.s3 import checksums, cors, post
 from pycloud.s3.access import Asker, Gate
+from pycloud.s3.access_log import LOGGING, AccessLog
 from pycloud.s3.actions import ACTIONS
 from pycloud.s3.body import read_document
 from pycloud.s3.call import Call, Reply
 from pycloud.s3.codes import error_of, status_of
 from pycloud.s3.documents import error_document
 from pycloud.s3.known import KnownBuckets
+from pycloud.s3.log_lines import Seen
 from pycloud.s3.permissions import permission_of
 from pycloud.s3.request import S3Request, read_head
 from pycloud.s3.signing import caller_of
 from pycloud.storage.buckets import BucketStore
+from pycloud.storage.records import Bucket
 
 _log = logging.getLogger("pycloud.s3")
 
@@ -50,7 +53,8 @@ class S3App:
     style.
 
     `keys` know the access keys, `clock` tells whether a signature is too old, `region` is what
-    GetBucketLocation says. Raises `InvalidValue` if botocore is missing.
+    GetBucketLocation says. Lines of buckets' access logs wait in memory for a while: call
+    `deliver_logs()` when there are no more requests. Raises `InvalidValue` if botocore is missing.
 
     >>> import pycloud
     >>> from pycloud.aws.callers import FixedKeys
@@ -76,6 +80,7 @@ class S3App:
         self._keys = keys
         self._known = KnownBuckets(buckets)
         self._clock = clock or SystemClock()
+        self._access_log = AccessLog(buckets, self._clock)
         routes()  # so that the first request does not wait for it
 
     def __call__(
@@ -99,7 +104,13 @@ class S3App:
             (time.perf_counter() - began) * 1e3,
         )
         start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", headers)
-        return answer.body
+        return self._access_log.follow(answer.body, request.seen(answer, began))
+
+    def deliver_logs(self) -> None:
+        """Deliver the lines of buckets' access logs that wait. What can't be delivered is lost: S3
+        promises no more ("Logging requests with server access logging").
+        """
+        self._access_log.deliver()
 
 
 @attrs.frozen
@@ -126,6 +137,7 @@ class _Request:
         self._now = now
         self._resource = "/"
         self._gate: Gate | None = None
+        self._asker: Asker | None = None
         self._request: S3Request | None = None
 
     def answer(self, environ: Mapping[str, Any], domains: Sequence[str]) -> _Answer:
@@ -149,6 +161,40 @@ class _Request:
             found = self._refusal(refusal, is_head=is_head)
         return found
 
+    def seen(self, answer: _Answer, began_s: float) -> Seen | None:
+        """Return what a bucket's access log says of it; None if there is no such log."""
+        bucket, asker, gate = self._bucket(), self._asker, self._gate
+        if self._request is None or bucket is None or LOGGING not in bucket.settings:
+            return None
+        return Seen(
+            request=self._request,
+            bucket=bucket,
+            caller=None if asker is None else asker.caller,
+            signed=None if asker is None else asker.authenticated,
+            id=self.id,
+            host_id=_HOST_ID,
+            action=self.action,
+            status=answer.status,
+            error="" if self.outcome == "ok" else self.outcome,
+            headers=answer.headers,
+            needed_acl=gate is not None and gate.needed_acl,
+            at=self._now,
+            began_s=began_s,
+            answered_s=time.perf_counter(),
+        )
+
+    def _bucket(self) -> Bucket | None:
+        """Return the bucket that was asked, also by those who were refused at the door."""
+        if self._gate is not None:
+            return self._gate.bucket
+        name = "" if self._request is None else self._request.bucket
+        if not name or self.outcome == "NoSuchBucket":
+            return None
+        try:
+            return self._known.get(name)
+        except Exception:  # noqa: BLE001 - the answer is given, whatever becomes of the log
+            return None
+
     def _carry_out(self, request: S3Request) -> _Answer:
         if request.method == "OPTIONS":
             self.action = "Preflight"
@@ -158,8 +204,9 @@ class _Request:
         caller, authenticated = caller_of(request, self._keys, self._now)
         if caller is not None:
             self.who = caller.arn
+        self._asker = Asker(request, caller, authenticated, self._now)
         action = self._find(request)
-        call = self._call(action, Asker(request, caller, authenticated, self._now))
+        call = self._call(action, self._asker)
         if not action.streams and request.headers.get(_PAYLOAD) in MODES:
             raise AWSError("NotImplemented", f"{action.name} takes no body in signed chunks")
         given = action.read(request.headers, request.query)
