@@ -27,6 +27,7 @@ REFUSALS = [
     Refusal("ImportKeyPair", {"KeyName": "x"}, "MissingParameter"),
     Refusal("ImportKeyPair", {"KeyName": "web", **_MATERIAL}, "InvalidKeyPair.Duplicate"),
     Refusal("ImportKeyPair", {"KeyName": "x", "PublicKeyMaterial": b"x"}, "InvalidKey.Format"),
+    Refusal("ImportKeyPair", {"KeyName": "x" * 256, **_MATERIAL}, "InvalidParameterValue"),
     Refusal(
         "ImportKeyPair",
         {"KeyName": "x", **_MATERIAL, "TagSpecifications": _MANY_TAGS},

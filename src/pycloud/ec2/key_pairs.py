@@ -7,7 +7,7 @@ from typing import Any
 
 from pycloud.aws.actions import Actions, Answer
 from pycloud.aws.errors import AWSError
-from pycloud.compute.keymaterial import KeyKind
+from pycloud.compute.keymaterial import KeyKind, read_public
 from pycloud.compute.records import KeyPair
 from pycloud.ec2.answers import picked, put_tags, tag_set, tags_for
 from pycloud.ec2.call import Call, check_ids, check_one_of
@@ -48,7 +48,7 @@ def create_key_pair(
     return {**_made(created.key_pair, tags), "KeyMaterial": created.private_key}
 
 
-@actions.action("ImportKeyPair", codes={**_NEW, InvalidValue: "InvalidKey.Format"})
+@actions.action("ImportKeyPair", codes=_NEW)
 def import_key_pair(
     call: Call,
     *,
@@ -58,6 +58,7 @@ def import_key_pair(
 ) -> Answer:
     """The material is a public key in base64."""
     tags = tags_for("key-pair", tag_specifications)
+    _check_material(public_key_material)
     with call.cloud.state.transaction() as tx:
         made = call.cloud.keypairs.import_(key_name, public_key_material, account=call.account)
         put_tags(call, tx, made.id, tags)
@@ -107,6 +108,13 @@ def delete_key_pair(
                 call.cloud.tags.forget(tx, [one.id])
                 return {"Return": True, "KeyPairId": one.id}
     return {"Return": True}
+
+
+def _check_material(public_key: bytes) -> None:
+    try:
+        read_public(public_key)
+    except InvalidValue as error:
+        raise AWSError("InvalidKey.Format", str(error)) from None
 
 
 def _made(one: KeyPair, tags: Mapping[str, str] | None) -> dict[str, Any]:
