@@ -17,13 +17,18 @@ from pycloud.aws.actions import Action
 from pycloud.ec2 import codes
 from pycloud.ec2.actions import ACTIONS
 from pycloud.errors import (
+    BadDigest,
     DriverError,
+    Incomplete,
+    Locked,
     NotFound,
     NotSettled,
+    PreconditionFailed,
     PyCloudError,
     Refused,
     SchemaTooNew,
     StateError,
+    TooSmall,
 )
 from tests.ec2 import (
     test_account_attributes,
@@ -127,6 +132,10 @@ INTERNAL = {
     StateError: "the database can't be used: nothing that the client could do otherwise",
     SchemaTooNew: "the cloud does not open",
     NotSettled: "no action settles",
+    **dict.fromkeys(
+        (BadDigest, Incomplete, Locked, PreconditionFailed, TooSmall),
+        "no action of EC2 stores or locks an object",
+    ),
 }
 """Errors that are InternalError to a client, and why."""
 
@@ -157,6 +166,9 @@ UNREACHED = {
     "certificate": "no action is about certificates yet",
     "holder of room": "no action says what an instance shall be apart from",
     "node": "no action names a node",
+    "part": "uploads are S3's",
+    "upload": "uploads are S3's",
+    "version": "versions of objects are S3's",
 }
 """Kinds of things that no action looks for, and why."""
 

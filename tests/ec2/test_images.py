@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from pycloud.storage.records import About
 from pycloud.testing.images import kernel_bytes, machine_bytes, ramdisk_bytes
 from tests.ec2.conftest import Served, counted_statements
 from tests.ec2.things import NOWHERE, STRANGER, Refusal, Things, by_name, code_of, unchecked
@@ -192,6 +194,16 @@ def test_what_is_no_image_is_not_registered(api: Any, bucket: str, key: str, wor
         api.register_image(Name=f"no {key}", ImageLocation=f"{bucket}/{key}")
     assert code_of(refused) == "InvalidParameterValue"
     assert word in str(refused.value)
+
+
+def test_an_image_that_only_its_customer_can_decrypt_is_not_registered(
+    shared: Served, api: Any, bucket: str
+) -> None:
+    about = About(customer_key=bytes(32))
+    shared.world.cloud.buckets.put(bucket, "sealed", io.BytesIO(machine_bytes()), about=about)
+    with pytest.raises(ClientError) as refused:
+        api.register_image(Name="sealed", ImageLocation=f"{bucket}/sealed")
+    assert code_of(refused) == "InvalidManifest"
 
 
 def test_a_deregistered_image_is_gone_but_for_its_instances(

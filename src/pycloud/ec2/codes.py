@@ -19,6 +19,7 @@ from pycloud.errors import (
     Protected,
     PyCloudError,
     StateBusy,
+    WrongKey,
     WrongState,
 )
 
@@ -54,6 +55,7 @@ _BY_KIND: Final[Mapping[type[PyCloudError], str]] = {
     NotOwner: "AuthFailure",
     Protected: "OperationNotPermitted",
     StateBusy: "Unavailable",
+    WrongKey: "InvalidManifest",
     WrongState: "IncorrectState",
 }
 
