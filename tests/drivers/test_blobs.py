@@ -121,6 +121,25 @@ def test_a_blob_is_synced_before_it_has_its_name(
     assert story == ["sync folder", "sync folder", "sync file", "rename", "sync folder"]
 
 
+def test_a_folder_that_another_left_unsynced_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever made it may have died before its name was durable."""
+    directory = tmp_path / "new" / "blobs"
+    for number in range(256):
+        (directory / f"{number:02x}").mkdir(parents=True)
+    synced: list[str] = []
+    real = os.fsync
+
+    def sync(file: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{file}"))
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    FileBlobs(directory).write(io.BytesIO(b"sand"))
+    assert {str(directory), str(directory.parent)} <= {*synced}
+
+
 @pytest.fixture(scope="module")
 def engine() -> Iterator[str]:
     """A real S3 server, on a port of the loopback."""

@@ -41,6 +41,8 @@ class FileBlobs:
 
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
+        self._durable: set[Path] = set()
+        """Folders whose names this process has synced."""
 
     def write(self, stream: Readable) -> WrittenBlob:
         """Read `stream` to its end, keep its bytes durably, and say what was written."""
@@ -99,13 +101,16 @@ class FileBlobs:
         return self.directory / blob[:2] / blob
 
     def _make(self, folder: Path) -> None:
-        """Make the folder; a new name in its parent must be durable too."""
-        if folder.is_dir():
+        """Make the folder; its name, and those of new folders above it, must be durable too. One
+        that is there may be of a thread that has not synced yet, or of a process that died first.
+        """
+        if folder in self._durable and folder.is_dir():
             return
-        self.directory.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(exist_ok=True)
-        _sync(self.directory)
-        _sync(self.directory.parent)
+        missing = [above for above in self.directory.parents if not above.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for above in (self.directory, self.directory.parent, *(one.parent for one in missing)):
+            _sync(above)
+        self._durable.add(folder)
 
 
 class _OpenFile:
