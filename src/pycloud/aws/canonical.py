@@ -7,6 +7,7 @@ what was sent; most requests have only one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import TypeVar
@@ -16,6 +17,8 @@ Pair = tuple[bytes, bytes]
 Form = TypeVar("Form", str, bytes)
 
 _DEFAULT_PORTS = (":80", ":443")
+_PLAIN = re.compile(rb"[A-Za-z0-9/_.~-]+")
+"""A path that is the same encoded and decoded; most are."""
 
 
 def as_bytes(text: str) -> bytes:
@@ -43,6 +46,8 @@ def encoded(raw: bytes, *, keep: str = "") -> bytes:
 
 def raw_pairs(query: str) -> list[Pair]:
     """Return the parameters of a query string as sent."""
+    if not query:
+        return []
     parts = (part.partition(b"=") for part in as_bytes(query).split(b"&") if part)
     return [(name, value) for name, _, value in parts]
 
@@ -57,6 +62,8 @@ def paths(path: str, *, twice: bool) -> list[bytes]:
     sent = as_bytes(path) or b"/"
     if twice:
         return _unique([encoded(_without_dots(sent), keep="/"), sent])
+    if _PLAIN.fullmatch(sent):
+        return [sent]
     return _unique([encoded(unquote_to_bytes(sent), keep="/"), sent])
 
 
@@ -73,30 +80,27 @@ def query_of_v2(pairs: Sequence[Pair]) -> bytes:
     return b"&".join(encoded(name) + b"=" + encoded(value) for name, value in sorted(pairs))
 
 
-def hosts(host: str) -> list[str]:
-    """Return the forms of a host: a default port may be left out or added on the way."""
-    forms = [host, host.lower()]
+def hosts(host: str) -> Iterator[str]:
+    """Give the forms of a host, some twice: a default port may be left out or added on the way."""
+    yield host
+    yield host.lower()
     bare = next((host[: -len(port)] for port in _DEFAULT_PORTS if host.endswith(port)), None)
     if bare is not None:
-        forms += [bare, bare.lower()]
+        yield bare
+        yield bare.lower()
     elif host.rpartition("]")[2].count(":") == 0:
-        forms += [host.lower() + port for port in _DEFAULT_PORTS]
-    return _unique(forms)
+        yield from (host.lower() + port for port in _DEFAULT_PORTS)
 
 
-def header_blocks(names: Iterable[str], headers: Mapping[str, str], host: str) -> list[bytes]:
-    """Return the forms of the lines `name:value` for the signed `names`."""
+def header_blocks(names: Iterable[str], headers: Mapping[str, str], host: str) -> Iterator[bytes]:
+    """Give the forms, some twice, of the lines `name:value` for the signed `names`."""
     found = [(name, host if name == "host" else headers.get(name, "")) for name in names]
-    blocks = [
-        b"".join(
-            name.encode() + b":" + b" ".join(as_bytes(value).split()) + b"\n"
-            for name, value in found
-        ),
-        b"".join(name.encode() + b":" + as_bytes(value).strip() + b"\n" for name, value in found),
-        # Some sign text as UTF-8 and send it as Latin-1.
-        b"".join(as_utf8(f"{name}:{' '.join(value.split())}\n") for name, value in found),
-    ]
-    return _unique(blocks)
+    yield b"".join(
+        [b"%b:%b\n" % (name.encode(), b" ".join(as_bytes(value).split())) for name, value in found]
+    )
+    yield b"".join(name.encode() + b":" + as_bytes(value).strip() + b"\n" for name, value in found)
+    # Some sign text as UTF-8 and send it as Latin-1.
+    yield b"".join(as_utf8(f"{name}:{' '.join(value.split())}\n") for name, value in found)
 
 
 def each(*forms: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:

@@ -153,7 +153,7 @@ def _verify_s3(
     names = sorted(name for name in headers if name.startswith("x-amz-"))
     messages = (
         start + block + resource
-        for block in canonical.header_blocks(names, headers, request.host)
+        for block in dict.fromkeys(canonical.header_blocks(names, headers, request.host))
         for resource in _resources(request)
     )
     secret = Secret(claim.key_id, secret_of(claim.key_id))

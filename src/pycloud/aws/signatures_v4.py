@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Literal, NoReturn
 
 import attrs
@@ -22,6 +23,7 @@ from pycloud.aws.services import SigningRules
 from pycloud.errors import InvalidValue
 
 ALGORITHM = "AWS4-HMAC-SHA256"
+_HEADER_NAMES = frozenset({"Credential", "SignedHeaders", "Signature"})
 _QUERY_NAMES = ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature")
 
 
@@ -46,14 +48,10 @@ class _Claim:
 
     how: Literal["header", "query"]
     credential: Credential
-    signed_at: datetime
+    timestamp: str
     signed_headers: tuple[str, ...]
     signature: str
     query: Sequence[canonical.Pair]
-
-    @property
-    def timestamp(self) -> str:
-        return self.signed_at.strftime("%Y%m%dT%H%M%SZ")
 
 
 def verify_header(
@@ -62,15 +60,17 @@ def verify_header(
     """Verify `Authorization: AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`."""
     code = rules.malformed_header
     fields = _header_fields(request.headers["authorization"], code)
+    credential = read_credential(fields["Credential"], code)
+    signed_at = _date_of(request.headers, rules)
+    times.check_skew(rules.skewed, signed_at, now)
     claim = _Claim(
         how="header",
-        credential=read_credential(fields["Credential"], code),
-        signed_at=_date_of(request.headers, rules),
+        credential=credential,
+        timestamp=times.basic(signed_at),
         signed_headers=_read_signed_headers(fields["SignedHeaders"]),
         signature=fields["Signature"],
         query=canonical.raw_pairs(request.query),
     )
-    times.check_skew(rules.skewed, claim.signed_at, now)
     payload = _body_digest(request) if rules.signs_body else declared_payload(request.headers)
     return _verify(request, rules, secret_of, claim, payload, code)
 
@@ -91,7 +91,7 @@ def verify_query(
     claim = _Claim(
         how="query",
         credential=read_credential(fields["Credential"], code),
-        signed_at=signed_at,
+        timestamp=times.basic(signed_at),
         signed_headers=_read_signed_headers(fields["SignedHeaders"]),
         signature=fields["Signature"],
         query=[pair for pair in pairs if canonical.decoded(pair[0]) != b"X-Amz-Signature"],
@@ -110,6 +110,7 @@ def refuse_header(
     )
 
 
+@lru_cache(maxsize=1024)  # a client sends the same all day
 def read_credential(text: str, code: str) -> Credential:
     """Read `key/date/region/service/aws4_request`. Raises `SignatureError` with `code`."""
     parts = text.rsplit("/", 4)
@@ -139,7 +140,8 @@ def _verify(
     _check_signed_headers(request, rules, claim.signed_headers)
     secret = Secret(credential.access_key_id, secret_of(credential.access_key_id))
     key = secret.signing_key(credential.date, credential.region, credential.service)
-    head = f"{ALGORITHM}\n{claim.timestamp}\n{credential.scope}\n"
+    scope = credential.scope
+    head = f"{ALGORITHM}\n{claim.timestamp}\n{scope}\n"
     secret.check(_matches(request, rules, claim, payload, head, key), rules)
     return Authenticated(
         access_key_id=credential.access_key_id,
@@ -148,7 +150,7 @@ def _verify(
         payload=payload,
         seed_signature=claim.signature,
         timestamp=claim.timestamp,
-        scope=credential.scope,
+        scope=scope,
         signing_key=key,
     )
 
@@ -188,7 +190,7 @@ def _header_fields(header: str, code: str) -> dict[str, str]:
     """Read what follows the algorithm; some clients put spaces after the commas, some none."""
     parts = [part.strip().partition("=") for part in header[len(ALGORITHM) :].split(",")]
     fields = {name: value for name, _, value in parts}
-    if len(fields) != len(parts) or fields.keys() != {"Credential", "SignedHeaders", "Signature"}:
+    if len(fields) != len(parts) or fields.keys() != _HEADER_NAMES:
         raise SignatureError(
             code, "the Authorization header has one each of Credential, SignedHeaders, Signature"
         )
@@ -244,10 +246,11 @@ def _date_of(headers: Mapping[str, str], rules: SigningRules) -> datetime:
 def _check_signed_headers(
     request: SignedRequest, rules: SigningRules, signed: tuple[str, ...]
 ) -> None:
-    needed = {"host"}
+    unsigned = [] if "host" in signed else ["host"]
     if rules.needs_amz_headers_signed:
-        needed |= {name for name in request.headers if name.startswith("x-amz-")}
-    unsigned = needed.difference(signed)
+        unsigned += [
+            name for name in request.headers if name.startswith("x-amz-") and name not in signed
+        ]
     if unsigned:
         raise SignatureError(
             rules.unsigned_headers, f"these headers must be signed: {', '.join(sorted(unsigned))}"

@@ -5,16 +5,23 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from pycloud import limits
 from pycloud.aws.requests import SignatureError
 
 _BASIC = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z")
+_BASIC_CHARS = 16
 _SKEW = timedelta(seconds=limits.CLOCK_SKEW_S)
 
 
 def read_basic(text: str) -> datetime | None:
     """Return the time that `20130524T000000Z` names; None if `text` is not of this form."""
+    return _read_basic(text) if len(text) == _BASIC_CHARS else None
+
+
+@lru_cache(maxsize=1024)  # requests of the same second say the same
+def _read_basic(text: str) -> datetime | None:
     found = _BASIC.fullmatch(text)
     if found is None:
         return None
@@ -22,6 +29,12 @@ def read_basic(text: str) -> datetime | None:
         return datetime(*map(int, found.groups()), tzinfo=UTC)  # type: ignore[arg-type,misc]
     except ValueError:
         return None
+
+
+@lru_cache(maxsize=1024)  # as above
+def basic(moment: datetime) -> str:
+    """Return how a time in UTC is written in what is signed: `20130524T000000Z`."""
+    return moment.strftime("%Y%m%dT%H%M%SZ")
 
 
 def read_http(text: str) -> datetime | None:
