@@ -5,7 +5,9 @@ body of XML or of text.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -87,6 +89,8 @@ def header_safe(text: str) -> str:
     """Return text as a header can carry it: what is not Latin-1, or would end the line, is
     percent-encoded.
     """
+    if text.isascii() and text.isprintable():
+        return text
     try:
         text.encode("latin-1")
     except UnicodeEncodeError:
@@ -108,7 +112,12 @@ def _header_text(shape: Any) -> Callable[[Any], str]:
 
 def _http_date(value: Any) -> str:
     """Write a moment as headers do; what is text already (`Expires`) is left as it is."""
-    return header_safe(value) if isinstance(value, str) else format_datetime(value, usegmt=True)
+    return header_safe(value) if isinstance(value, str) else _format(value)
+
+
+@lru_cache(maxsize=1024)  # what is read once is read often
+def _format(moment: datetime) -> str:
+    return format_datetime(moment, usegmt=True)
 
 
 def _joined(values: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from http import HTTPStatus
+from http.client import responses
 from secrets import token_hex
 from typing import Any, Final
 
@@ -103,7 +103,7 @@ class S3App:
             request.outcome,
             (time.perf_counter() - began) * 1e3,
         )
-        start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", headers)
+        start_response(f"{answer.status} {responses[answer.status]}", headers)
         return self._access_log.follow(answer.body, request.seen(answer, began))
 
     def deliver_logs(self) -> None:

@@ -28,7 +28,7 @@ def announced(
     """Return the algorithm of the body's checksum and its value, or what knows the value when the
     body was read; None twice if none is announced. Raises `AWSError`.
     """
-    found = [(name, headers[header]) for header, name in _HEADERS.items() if header in headers]
+    found = [(_HEADERS[header], headers[header]) for header in _HEADERS.keys() & headers.keys()]
     trailing = headers.get("x-amz-trailer", "").strip().lower()
     if len(found) + bool(trailing) > 1:
         raise AWSError(

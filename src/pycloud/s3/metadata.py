@@ -41,7 +41,9 @@ DEFAULT_TYPE: Final = "binary/octet-stream"
 def headers_of(given: Mapping[str, Any]) -> dict[str, str]:
     """Return the headers to keep with an object."""
     found = {name: _text(given[key]) for key, name in _HEADERS.items() if given.get(key)}
-    encodings = [part.strip() for part in found.pop("content-encoding", "").split(",")]
+    if "content-encoding" not in found:
+        return found
+    encodings = [part.strip() for part in found.pop("content-encoding").split(",")]
     kept = [part for part in encodings if part and part != "aws-chunked"]  # that one is ours
     return found | ({"content-encoding": ",".join(kept)} if kept else {})
 

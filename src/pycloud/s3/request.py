@@ -76,8 +76,8 @@ def read_head(environ: Mapping[str, Any], domains: Sequence[str]) -> S3Request:
     """Return the request of a WSGI environment. Raises `AWSError`."""
     headers = headers_of(environ)
     path = raw_path_of(environ)
-    prefix = next((one for one in LEGACY_PREFIXES if _begins(path, one)), "")
-    virtual = _bucket_of_host(headers.get("host", ""), domains)
+    prefix = _prefix_of(path) if path.startswith(LEGACY_PREFIXES) else ""
+    virtual = _bucket_of_host(headers.get("host", ""), domains) if domains else ""
     rest = path[len(prefix) :].removeprefix("/")
     named, _, key = (virtual, "", rest) if virtual else rest.partition("/")
     query = environ.get("QUERY_STRING", "")
@@ -95,8 +95,9 @@ def read_head(environ: Mapping[str, Any], domains: Sequence[str]) -> S3Request:
     )
 
 
-def _begins(path: str, prefix: str) -> bool:
-    return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/")
+def _prefix_of(path: str) -> str:
+    """Return the legacy prefix of a path, empty if it only begins like one."""
+    return next((one for one in LEGACY_PREFIXES if f"{path}/".startswith(f"{one}/")), "")
 
 
 def _bucket_of_host(host: str, domains: Sequence[str]) -> str:
@@ -120,6 +121,8 @@ def _query_of(query: str) -> dict[str, str]:
 
 
 def _decoded(part: str) -> str:
+    if part.isascii() and "%" not in part:
+        return part
     try:
         return unquote_to_bytes(canonical.as_bytes(part)).decode()
     except UnicodeDecodeError:
