@@ -41,7 +41,9 @@ class Secret:
 
 def sign_v4(signing_key: bytes, message: bytes) -> str:
     """Return the V4 signature, in hexadecimal."""
-    return hmac.digest(signing_key, message, hashlib.sha256).hex()
+    mac = _mac(signing_key).copy()
+    mac.update(message)
+    return mac.hexdigest()
 
 
 def same(one: str, other: str) -> bool:
@@ -55,6 +57,12 @@ def _signing_key(access_key_id: str, secret: str, date: str, region: str, servic
     for part in (date, region, service, "aws4_request"):
         key = hmac.digest(key, part.encode("utf-8", "replace"), hashlib.sha256)
     return key
+
+
+@lru_cache(maxsize=1024)
+def _mac(signing_key: bytes) -> hmac.HMAC:
+    """Return what signs with a key: a copy costs a third of a new one."""
+    return hmac.new(signing_key, digestmod=hashlib.sha256)
 
 
 def _refusal(code: str) -> str:

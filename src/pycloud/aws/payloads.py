@@ -50,13 +50,15 @@ class HashedBody:
         """
         if size < 0:
             return b"".join(iter(lambda: self.read(64 * 1024), b""))
+        if self._ended:
+            return b""
         wanted = min(size, self._missing)
         found = self._stream.read(wanted) if wanted else b""
         if wanted and not found:
             raise SignatureError("IncompleteBody", f"the body ends {self._missing} bytes early")
         self._hash.update(found)
         self._missing -= len(found)
-        if not self._missing and not self._ended:
+        if not self._missing:
             _check_digest(self._expected, self._hash.hexdigest())
             self._ended = True
         return found

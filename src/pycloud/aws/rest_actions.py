@@ -59,12 +59,13 @@ class RestAction:
     def read(self, headers: Mapping[str, str], query: Mapping[str, str]) -> dict[str, Any]:
         """Return what headers and query give, all of which is carried out. Raises `AWSError`."""
         values = self.input.read(headers, query)
-        for key in values.keys() - self._known:
-            raise AWSError(
-                "NotImplemented",
-                "A header or parameter you provided implies functionality that is not "
-                f"implemented: {key}",
-            )
+        for key in values:
+            if key not in self._known:
+                raise AWSError(
+                    "NotImplemented",
+                    "A header or parameter you provided implies functionality that is not "
+                    f"implemented: {key}",
+                )
         return values
 
     @cached_property

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from http.client import responses
-from secrets import token_hex
+from os import urandom
 from typing import Any, Final
 
 import attrs
@@ -126,7 +126,7 @@ class _Request:
     def __init__(
         self, buckets: BucketStore, known: KnownBuckets, keys: Keys, region: str, now: datetime
     ) -> None:
-        self.id = token_hex(8).upper()
+        self.id = urandom(8).hex().upper()
         self.action = ""
         self.who = "anonymous"
         self.outcome = "ok"
