@@ -62,17 +62,13 @@ class RestInput:
             member = self.query.get(name)
             if member is not None:
                 values[member.key] = member.read(text, name)
+        prefix, key = self.prefixed or ("", "")
         for name, text in headers.items():
             member = self.headers.get(name)
             if member is not None:
                 values[member.key] = member.read(text, name)
-        if self.prefixed is not None:
-            prefix, key = self.prefixed
-            found = {
-                name[len(prefix) :]: v for name, v in headers.items() if name.startswith(prefix)
-            }
-            if found:
-                values[key] = found
+            elif prefix and name.startswith(prefix):
+                values.setdefault(key, {})[name[len(prefix) :]] = text
         for key, name in self.required:
             if key not in values:
                 raise AWSError(

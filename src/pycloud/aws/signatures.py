@@ -56,10 +56,11 @@ def authenticate(
 
 def _forms_of(request: SignedRequest, service: ServiceName) -> list[Verify]:
     """Return how to verify each of the ways in which the request is signed."""
+    header = request.headers.get("authorization")
+    forms = [] if header is None else [_form_of_header(header, service)]
+    if not (request.query or request.form):
+        return forms
     names = {canonical.decoded(name) for name, _ in canonical.raw_pairs(request.query)}
-    forms: list[Verify] = []
-    if "authorization" in request.headers:
-        forms.append(_form_of_header(request.headers["authorization"], service))
     if not names.isdisjoint(_V4_NAMES):
         forms.append(signatures_v4.verify_query)
     if service == "s3" and not names.isdisjoint(_V2_NAMES):
