@@ -363,11 +363,15 @@ def test_ec2_says_the_same_of_an_unknown_key_and_a_wrong_secret() -> None:
     assert message(None) == message("other")
 
 
-def test_a_changed_secret_counts_at_once() -> None:
+@pytest.mark.parametrize(
+    ("secret", "code"), [("changed", "SignatureDoesNotMatch"), (None, "InvalidAccessKeyId")]
+)
+def test_a_secret_that_changed_or_is_gone_counts_at_once(secret: str | None, code: str) -> None:
     request = s3_get()
     check(request, "s3")
-    with pytest.raises(SignatureError):
-        authenticate(request, lambda key: "changed", now(), service="s3")
+    with pytest.raises(SignatureError) as caught:
+        authenticate(request, lambda key: secret, now(), service="s3")
+    assert caught.value.code == code
 
 
 def test_the_date_of_the_scope_is_that_of_the_request() -> None:
