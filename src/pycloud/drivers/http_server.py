@@ -24,6 +24,7 @@ from cheroot.errors import MaxSizeExceeded
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 
 from pycloud.drivers.bodies import RequestBody
+from pycloud.drivers.streams import make_stream
 
 _TTL_DEFAULT = 64
 _SINGLE = frozenset(
@@ -293,74 +294,13 @@ def _date(second: int) -> bytes:
     return formatdate(second, usegmt=True).encode()
 
 
-class Raw(socket.SocketIO):
-    """What comes from the client, unless nothing is asked for."""
-
-    is_asked = True
-
-    def __init__(self, connection: socket.socket) -> None:
-        super().__init__(connection, "r")
-        self.pending: Callable[[], int] = getattr(connection, "pending", lambda: 0)
-
-    def readinto(self, buffer: Any) -> int | None:
-        """Fill the buffer with what there is; 0 at the end."""
-        return super().readinto(buffer) if self.is_asked else None
-
-
-class Incoming(io.BufferedReader):
-    """What comes from the client. cheroot's own is written in Python, and much slower."""
-
-    raw: Raw
-    bytes_read = 0  # cheroot's statistics, which are off
-
-    def has_data(self) -> bool:
-        """Whether something of it has been received, so that waiting at the socket may be in vain."""
-        self.raw.is_asked = False  # the buffer can't be asked without it asking for more
-        try:
-            return bool(self.peek() or self.raw.pending())
-        finally:
-            self.raw.is_asked = True
-
-
-class Outgoing:
-    """What goes to the client: at once, but for a head, which waits for what follows."""
-
-    bytes_written = 0  # cheroot's statistics, which are off
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._held = b""
-        self._holds = False
-
-    def hold(self) -> None:
-        """Keep what is written next, until more is."""
-        self._holds = True
-
-    def write(self, data: bytes) -> None:
-        """Send it. Raises `OSError`."""
-        if not data:
-            return
-        if self._holds:
-            self._held, self._holds = data, False
-            return
-        data, self._held = self._held + data, b""
-        sent = self._connection.send(data)
-        while sent < len(data):  # not `sendall`: its time is for all, here each piece has its own
-            sent += self._connection.send(memoryview(data)[sent:])
-
-    def flush(self) -> None:
-        """Send what waits. Raises `OSError`."""
-        data, self._held = self._held, b""
-        self.write(data)
-
-
 class Connection(cheroot.HTTPConnection):
     """Shakes hands in the thread that answers, so that a slow client holds up nobody else."""
 
     RequestHandlerClass = Request
 
     def __init__(self, server: Server, sock: socket.socket, makefile: Any = None) -> None:
-        super().__init__(server, sock, _make_file)
+        super().__init__(server, sock, make_stream)
         self._has_ttl = False
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
@@ -418,10 +358,6 @@ class Connection(cheroot.HTTPConnection):
         """Return whether the next request is here, or in a moment, and nobody waits for a thread."""
         is_free = not self.server.requests.qsize
         return is_free and (self.rfile.has_data() or bool(self._poll.poll(_MORE_MS)))
-
-
-def _make_file(connection: socket.socket, mode: str, size: int) -> Incoming | Outgoing:
-    return Incoming(Raw(connection), size) if "r" in mode else Outgoing(connection)
 
 
 class Encryption(BuiltinSSLAdapter):
