@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPSConnection
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
 import pytest
@@ -193,12 +193,202 @@ def test_a_head_that_is_too_large_is_refused(client: Client, echo: Echo) -> None
     assert echo.seen == []
 
 
+def test_a_head_of_the_largest_size_is_taken(client: Client, echo: Echo) -> None:
+    head = "\r\n".join([*GET, "X-Long: ", "", ""])
+    client.say(*GET, "X-Long: " + "x" * (65536 - len(head)))
+    assert client.answer()[0] == 200
+    client.say(*GET, "X-Long: " + "x" * (65537 - len(head)))
+    assert client.answer()[0] == 413
+    assert client.is_cut_off()
+    assert len(echo.seen) == 1
+
+
+def test_a_head_that_comes_byte_by_byte(client: Client, echo: Echo) -> None:
+    for byte in b"POST /a?b=c HTTP/1.1\r\nHost: cloud\r\nContent-Length: 2\r\n\r\nok":
+        client.say(body=bytes([byte]))
+    assert client.answer()[2] == b"ok"
+    assert echo.seen[0]["PATH_INFO"] == "/a"
+    assert echo.seen[0]["QUERY_STRING"] == "b=c"
+
+
+def test_what_a_request_asks_for(client: Client, echo: Echo) -> None:
+    asked = [
+        ("/", "/", ""),
+        ("/a.b/c%20d?e", "/a.b/c d", "e"),
+        ("/a:b//c?d=/?&e=%2F", "/a:b//c", "d=/?&e=%2F"),
+        ("/a%2fb?", "/a%2Fb", ""),
+    ]
+    for sent, path, query in asked:
+        client.say(f"GET {sent} HTTP/1.1", "Host: cloud")
+        assert client.answer()[0] == 200
+        environ = echo.seen[-1]
+        found = (environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"])
+        assert found == ("GET", path, query)
+        assert (environ["REQUEST_URI"], environ["SERVER_PROTOCOL"]) == (sent, "HTTP/1.1")
+
+
+def _is_refused(server: WsgiServer, *lines: str) -> bool:
+    with closing(Client(server)) as client:
+        client.say(*lines)
+        return client.answer()[0] == 400 and client.is_cut_off()
+
+
+def test_a_first_line_that_is_none_is_refused(server: WsgiServer, echo: Echo) -> None:
+    for line in (
+        "get / HTTP/1.1",
+        "GET  / HTTP/1.1",
+        "GET a HTTP/1.1",
+        "GET http://cloud/ HTTP/1.1",
+        "GET //cloud/a HTTP/1.1",
+        "GET /#a HTTP/1.1",
+        "GET / HTTP/one",
+        "GET / FTP/1.1",
+        "GET /",
+        "GET / HTTP/1.1\n",
+    ):
+        assert _is_refused(server, line, "Host: cloud"), line
+    assert echo.seen == []
+
+
+def test_a_header_that_can_be_understood_in_two_ways_is_refused(
+    server: WsgiServer, echo: Echo
+) -> None:
+    for line in (
+        "Host : cloud",
+        " continued",
+        "X-Own: 1\r\n continued: 2",
+        "no colon",
+        ": no name",
+        "X-Own: 1\nX-Other: 2",
+        "Host: other",
+        "X-Näme: 1",
+    ):
+        assert _is_refused(server, *GET, line), line
+    assert echo.seen == []
+
+
+def test_headers_as_the_application_finds_them(client: Client, echo: Echo) -> None:
+    long = "X-" + "Long-" * 20 + "Name"
+    client.say(
+        *GET, "Accept: a", "accept:b ", "X-own:\t1", "X-Own: 2", "Content-Type: t", f"{long}: 3"
+    )
+    client.answer()
+    [environ] = echo.seen
+    assert environ["pycloud.headers"] == {
+        "host": "cloud",
+        "accept": "a, b",
+        "x-own": "2",
+        "content-type": "t",
+        long.lower(): "3",
+    }
+    assert (environ["HTTP_ACCEPT"], environ["HTTP_X_OWN"]) == ("a, b", "2")
+    assert environ["CONTENT_TYPE"] == "t"
+    assert "HTTP_CONTENT_TYPE" not in environ
+    assert environ["HTTP_" + long.upper().replace("-", "_")] == "3"
+
+
 def test_the_path_is_kept_as_it_was_sent(client: Client, echo: Echo) -> None:
     client.say("GET /a%2Fb//../c?x=%20 HTTP/1.1", "Host: cloud", "X_Amz-Date: 1", "X_Own: 1")
     client.answer()
     assert echo.seen[0]["REQUEST_URI"] == "/a%2Fb//../c?x=%20"
     assert "HTTP_X_AMZ_DATE" not in echo.seen[0], "not what it would be taken for"
     assert echo.seen[0]["HTTP_X_OWN"] == "1"
+
+
+def test_an_old_client_is_answered_once(client: Client, echo: Echo) -> None:
+    client.say("GET / HTTP/1.0")
+    assert client.answer()[0] == 200
+    assert client.is_cut_off()
+    assert echo.seen[0]["SERVER_PROTOCOL"] == "HTTP/1.0"
+
+
+def test_who_asks_without_end_holds_up_nobody(echo: Echo) -> None:
+    many = "\r\n".join([*GET, "", ""]).encode() * 2000
+    with (
+        WsgiServer(echo, threads=1) as server,
+        closing(Client(server)) as chatty,
+        closing(Client(server)) as other,
+    ):
+        sending = threading.Thread(target=chatty.say, kwargs={"body": many})
+        sending.start()
+        chatty.answer()
+        other.say("GET /other HTTP/1.1", "Host: cloud")
+        for _ in range(1999):
+            assert chatty.answer()[0] == 200
+        assert other.answer()[0] == 200
+        sending.join(LIMIT_S)
+    assert [one["PATH_INFO"] for one in echo.seen].index("/other") < 2000
+
+
+class Span(NamedTuple):
+    """A part of a file."""
+
+    file: int
+    offset: int
+    size_bytes: int
+
+
+@pytest.mark.parametrize("size_bytes", [10, 200_000])
+def test_spans_of_files(tmp_path: Path, size_bytes: int) -> None:
+    content = os.urandom(size_bytes)
+    (tmp_path / "file").write_bytes(b"no" + content)
+    with (tmp_path / "file").open("rb") as file:
+
+        def give(environ: dict[str, Any], start_response: Any) -> list[Any]:
+            start_response("200 OK", [("Content-Length", environ["QUERY_STRING"])])
+            return [Span(file.fileno(), 2, int(environ["QUERY_STRING"]))]
+
+        with WsgiServer(give) as server, closing(Client(server)) as client:
+            for _ in range(2):
+                client.say(f"GET /?{size_bytes} HTTP/1.1", "Host: cloud")
+                assert client.answer()[2] == content
+            client.say(f"GET /?{size_bytes + 1} HTTP/1.1", "Host: cloud")
+            client.say(*GET)  # its answer must not be taken for the last byte of the file
+            assert client.answer()[2] == content
+
+
+def test_an_answer_that_is_larger_than_what_is_under_way() -> None:
+    content = os.urandom(64 * 1024) * 256
+
+    def give(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", str(len(content)))])
+        return [content]
+
+    with WsgiServer(give) as server, closing(Client(server)) as client:
+        client.say(*GET)
+        assert client.answer()[2] == content
+
+
+def test_an_answer_that_breaks_off(caplog: pytest.LogCaptureFixture) -> None:
+    def break_off(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Length", "10")])
+        yield b"first"
+        raise RuntimeError("no more")
+
+    with WsgiServer(break_off) as server, closing(Client(server)) as client:
+        client.say(*GET)
+        assert client.answer()[2] == b"first"
+        assert client.is_cut_off()
+    assert "no more" in caplog.text
+
+
+def test_the_hop_limit_is_for_one_answer() -> None:
+    hops = []
+
+    def limit(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        set_ttl = environ["pycloud.set_ttl"]
+        if environ["PATH_INFO"] == "/near":
+            set_ttl(1)
+        connection: socket.socket = set_ttl.__self__.socket  # the receiver of TCP is not told
+        hops.append(connection.getsockopt(socket.IPPROTO_IP, socket.IP_TTL))
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+
+    with WsgiServer(limit) as server, closing(Client(server)) as client:
+        for path in ("/near", "/", "/near", "/near", "/"):
+            client.say(f"GET {path} HTTP/1.1", "Host: cloud")
+            client.answer()
+    assert hops == [1, 64, 1, 1, 64]
 
 
 def test_a_client_that_says_nothing_is_cut_off(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,6 +579,26 @@ def test_who_does_not_shake_hands_holds_up_nobody(
             secure.sendall(b"GET / HTTP/1.1\r\nHost: cloud\r\nConnection: close\r\n\r\n")
             assert secure.recv(100).startswith(b"HTTP/1.1 200")
     assert echo.seen[0]["wsgi.url_scheme"] == "https"
+
+
+@pytest.mark.parametrize("piece_bytes", [7, 16_384])
+def test_many_requests_in_records_of_any_size(
+    certificate: tuple[Path, Path], echo: Echo, piece_bytes: int
+) -> None:
+    cert, key = certificate
+    trusting = ssl.create_default_context(cafile=str(cert))
+    many = 2 * 16_384 // 64  # requests: what the server reads at once ends between two
+    sent = (b"GET / HTTP/1.1\r\nHost: cloud\r\nX: " + b"x" * 28 + b"\r\n\r\n") * many
+    with (
+        WsgiServer(echo, threads=1, certificate=cert, key=key) as server,
+        socket.create_connection(("127.0.0.1", server.port), LIMIT_S) as bare,
+        trusting.wrap_socket(bare, server_hostname="127.0.0.1") as secure,
+    ):
+        for at in range(0, len(sent), piece_bytes):
+            secure.sendall(sent[at : at + piece_bytes])
+        stream = secure.makefile("rb")
+        assert sum(stream.readline() == b"HTTP/1.1 200 OK\r\n" for _ in range(5 * many)) == many
+    assert len(echo.seen) == many
 
 
 def test_a_certificate_that_cannot_be_used(

@@ -7,18 +7,24 @@ import io
 import logging
 import os
 import re
+import select
 import socket
 import ssl
 import sys
+import time
 from collections.abc import Callable
+from email.utils import formatdate
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from cheroot import server as cheroot
 from cheroot import wsgi
+from cheroot.errors import MaxSizeExceeded
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 
 from pycloud.drivers.bodies import RequestBody
+from pycloud.drivers.streams import make_stream
 
 _TTL_DEFAULT = 64
 _SINGLE = frozenset(
@@ -28,10 +34,25 @@ _SINGLE = frozenset(
     }
 )
 """Headers that decide what a request is."""
+_LISTS = frozenset(cheroot.comma_separated_headers)  # type: ignore[attr-defined]  # its types leave it out
+"""Headers of which several are one, with commas."""
+_NAME_BYTES = 64
 _SKIPPED_BYTES = 2 * 1024**2
 """So much of a body that nobody reads is read to its end, so that the connection can be kept."""
 
+_SPAN_BYTES = 64 * 1024
+"""A span of a file up to this is read, to leave together with the answer's head."""
+_MORE_MS = 1
+"""A client that asks again so soon is answered by the same thread, if nobody waits for one: handing
+the connection to the thread that watches all of them, and back, costs as much as a small answer.
+"""
+
 _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PLAIN_LINE = re.compile(
+    rb"(GET|HEAD|PUT|POST|DELETE) (/(?:[\w.~!$&'()*+,;=:@-][\w.~!$&'()*+,;=:@/-]*)?)"
+    rb"(?:\?([\w.~!$&'()*+,;=:@/?%-]*))? HTTP/1\.1\r\n"
+)
+"""The first line of nearly all requests; cheroot's own reader, slow and exact, takes the others."""
 
 _log = logging.getLogger("pycloud.http")
 
@@ -64,19 +85,19 @@ class Gateway(wsgi.Gateway_10):
 
     def get_environ(self) -> Any:
         """Return the environment, with what `WsgiServer` says of it."""
-        connection = self.req.conn.socket
-
-        def set_ttl(hops: int) -> None:
-            with contextlib.suppress(OSError):
-                connection.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
-
-        set_ttl(_TTL_DEFAULT)  # what an earlier request of this connection may have changed
-        return super().get_environ() | {
-            "pycloud.set_ttl": set_ttl,
-            "pycloud.sends_spans": True,
-            "pycloud.headers": self.req.sent,
-            "wsgi.input": io.BufferedReader(self.req.body),
-            **_encryption_of(connection),
+        request = self.req
+        request.conn.reset_ttl()
+        return {
+            **request.conn.environ,
+            **request.environ,
+            "PATH_INFO": request.path.decode("latin-1"),
+            "QUERY_STRING": request.qs.decode("latin-1"),
+            "REQUEST_METHOD": request.method.decode("latin-1"),
+            "REQUEST_URI": request.uri.decode("latin-1"),
+            "SERVER_PROTOCOL": request.request_protocol.decode("latin-1"),
+            "pycloud.headers": request.sent,
+            "wsgi.input": io.BufferedReader(request.body),
+            "wsgi.input_terminated": request.chunked_read,
         }
 
     def write(self, chunk: Any) -> None:
@@ -86,10 +107,15 @@ class Gateway(wsgi.Gateway_10):
             return
         self.req.ensure_headers_sent()
         connection = self.req.conn.socket
-        if isinstance(connection, ssl.SSLSocket):
-            self.req.write(os.pread(chunk.file, chunk.size_bytes, chunk.offset))
+        if chunk.size_bytes <= _SPAN_BYTES or isinstance(connection, ssl.SSLSocket):
+            piece = os.pread(chunk.file, chunk.size_bytes, chunk.offset)
+            self.req.write(piece)
+            sent = len(piece)
         else:
-            connection.sendfile(Descriptor(chunk.file), chunk.offset, chunk.size_bytes)
+            self.req.conn.wfile.flush()
+            sent = connection.sendfile(Descriptor(chunk.file), chunk.offset, chunk.size_bytes)
+        if sent < chunk.size_bytes:  # the next answer would be taken for the rest of this one
+            raise OSError(f"a file was to have {chunk.size_bytes} bytes more, and has {sent}")
 
     def respond(self) -> None:
         """Call the application, and send what it gives. What breaks off is not made to look whole:
@@ -128,15 +154,24 @@ class Descriptor:
         return self._number
 
 
-class Reader(cheroot.HeaderReader):
-    """Reads headers whose names are names: with a space before the colon, two readers see two
-    requests.
+def _spell(sent: bytes) -> tuple[bytes, str, str]:
+    """Return a header's name as cheroot, `pycloud.headers` and the environment spell it. With a
+    space before the colon, two readers see two requests: raises `ValueError`.
     """
+    if not _HEADER_NAME.fullmatch(sent):
+        raise ValueError("Illegal header name.")
+    name = sent.decode("latin-1")
+    variable = name.upper().replace("-", "_")
+    is_content = variable in {"CONTENT_TYPE", "CONTENT_LENGTH"}
+    return sent.title(), name.lower(), variable if is_content else f"HTTP_{variable}"
 
-    def _transform_key(self, key_name: bytes) -> bytes:
-        if not _HEADER_NAME.fullmatch(key_name):
-            raise ValueError("Illegal header name.")
-        return bytes(key_name.title())
+
+_spell_again = lru_cache(1024)(_spell)
+
+
+def _spelt(name: bytes) -> tuple[bytes, str, str]:
+    """The same few names come with every request; strangers shall not have long ones remembered."""
+    return _spell_again(name) if len(name) <= _NAME_BYTES else _spell(name)
 
 
 class Headers(dict[bytes, bytes]):
@@ -158,10 +193,23 @@ class Request(cheroot.HTTPRequest):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.inheaders = Headers()
-        self.header_reader = self._read_headers
         self.expects: bytes | None = None
         self.sent: dict[str, str] = {}
-        self.body = RequestBody(self.conn.rfile, 0, most_bytes=0)
+        self.environ: dict[str, str] = {}
+        self.body: RequestBody
+
+    def read_request_line(self) -> bool:
+        """Read it; return whether the request is one that can be answered."""
+        plain = _PLAIN_LINE.match(self.conn.rfile.peek())
+        if plain is None:
+            return bool(super().read_request_line())
+        self.rfile.read(plain.end())
+        self.started_request = True
+        self.method, self.path, query = plain.groups()
+        self.qs = query or b""
+        self.uri = plain[0].split(b" ", 2)[1]
+        self.request_protocol, self.response_protocol = b"HTTP/1.1", "HTTP/1.1"
+        return True
 
     def read_request_headers(self) -> bool:
         """Read them; return whether the request is one that can be answered."""
@@ -170,32 +218,12 @@ class Request(cheroot.HTTPRequest):
             self.inheaders[b"Expect"] = self.expects
         return is_good
 
-    def respond(self) -> None:
-        """Call the application and send what it answers."""
-        length = None if self.chunked_read else int(self.inheaders.get(b"Content-Length", 0))
-        self.body = RequestBody(
-            self.conn.rfile,
-            length,
-            most_bytes=self.server.max_request_body_size or sys.maxsize,
-            on_first_read=self._continue,
-        )
-        self.server.gateway(self).respond()
-        if self.ready:
-            self.ensure_headers_sent()
-        if self.chunked_write:
-            self.conn.wfile.write(b"0\r\n\r\n")
-
-    def send_headers(self) -> None:
-        """Send them; the connection is kept only if the next request can be found on it."""
-        if (self._is_waiting and not self.body.is_begun) or not self.body.skip(_SKIPPED_BYTES):
-            self.close_connection = True
-        super().send_headers()
-
-    def _read_headers(self, stream: Any, headers: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        found: dict[bytes, bytes] = Reader()(stream, headers)
-        self.sent = {
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in found.items()
-        }
+    def header_reader(self, stream: Any, headers: dict[bytes, bytes]) -> dict[bytes, bytes]:
+        """Read the headers. Raises `ValueError`, and `MaxSizeExceeded`."""
+        found = self._read_lines(stream, headers)
+        for name, value in found.items():
+            _, lower, variable = _spelt(name)
+            self.sent[lower] = self.environ[variable] = value.decode("latin-1")
         length = found.get(b"Content-Length")
         if length is not None and not length.isdigit():
             raise ValueError("Malformed Content-Length Header.")
@@ -206,14 +234,64 @@ class Request(cheroot.HTTPRequest):
         self.expects = found.pop(b"Expect", None)
         return found
 
+    def respond(self) -> None:
+        """Call the application and send what it answers."""
+        length = None if self.chunked_read else int(self.inheaders.get(b"Content-Length", 0))
+        self.body = RequestBody(
+            self.conn.rfile,
+            length,
+            most_bytes=self.server.max_request_body_size or sys.maxsize,
+            on_first_read=self._continue if self._is_waiting else _nothing,
+        )
+        self.server.gateway(self).respond()
+        if self.ready:
+            self.ensure_headers_sent()
+        if self.chunked_write:
+            self.conn.wfile.write(b"0\r\n\r\n")
+        self.conn.wfile.flush()
+
+    def send_headers(self) -> None:
+        """Send them; the connection is kept only if the next request can be found on it."""
+        if (self._is_waiting and not self.body.is_begun) or not self.body.skip(_SKIPPED_BYTES):
+            self.close_connection = True
+        if not any(name.lower() == b"date" for name, _ in self.outheaders):
+            self.outheaders.append((b"Date", _date(int(time.time()))))
+        self.conn.wfile.hold()
+        super().send_headers()
+
+    def _read_lines(self, stream: Any, found: dict[bytes, bytes]) -> dict[bytes, bytes]:
+        readline, left = self.conn.rfile.readline, stream.maxlen - stream.bytes_read
+        while True:
+            line = readline(left + 1)
+            left -= len(line)
+            if left < 0:
+                raise MaxSizeExceeded
+            if line == b"\r\n":
+                return found
+            sent, colon, value = line.partition(b":")
+            if not colon or not line.endswith(b"\r\n"):
+                raise ValueError("A header is a name, a colon and a value, and ends with CRLF.")
+            name, value = _spelt(sent)[0], value.strip()
+            if name in _LISTS and (before := found.get(name)):
+                value = before + b", " + value
+            found[name] = value
+
     @property
     def _is_waiting(self) -> bool:
         """Whether the client sends no body before it is asked to."""
         return (self.expects or b"").lower() == b"100-continue"
 
     def _continue(self) -> None:
-        if self._is_waiting:
-            self.conn.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.conn.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def _nothing() -> None:
+    """Stands where a method would make a cycle, which keeps a request until it is looked for."""
+
+
+@lru_cache(1)
+def _date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()
 
 
 class Connection(cheroot.HTTPConnection):
@@ -221,14 +299,65 @@ class Connection(cheroot.HTTPConnection):
 
     RequestHandlerClass = Request
 
+    def __init__(self, server: Server, sock: socket.socket, makefile: Any = None) -> None:
+        super().__init__(server, sock, make_stream)
+        self._has_ttl = False
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+
+    @cached_property
+    def environ(self) -> dict[str, Any]:
+        """What is the same for all its requests."""
+        return {
+            "ACTUAL_SERVER_PROTOCOL": self.server.protocol,
+            "REMOTE_ADDR": self.remote_addr or "",
+            "REMOTE_PORT": str(self.remote_port or ""),
+            "SCRIPT_NAME": "",
+            "SERVER_NAME": self.server.server_name,
+            "SERVER_PORT": str(self.server.bind_addr[1]),
+            "SERVER_SOFTWARE": self.server.software,
+            "pycloud.sends_spans": True,
+            "pycloud.set_ttl": self.set_ttl,
+            "wsgi.errors": sys.stderr,
+            "wsgi.multiprocess": False,
+            "wsgi.multithread": True,
+            "wsgi.run_once": False,
+            "wsgi.url_scheme": "http",
+            "wsgi.version": (1, 0),
+            **self.ssl_env,
+            **_encryption_of(self.socket),
+        }
+
+    def set_ttl(self, hops: int) -> None:
+        """Set the hop limit of what is sent until the next request."""
+        self._has_ttl = True
+        with contextlib.suppress(OSError):
+            self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
+
+    def reset_ttl(self) -> None:
+        """Take back what an earlier request may have set."""
+        if self._has_ttl:
+            self.set_ttl(_TTL_DEFAULT)
+            self._has_ttl = False
+
     def communicate(self) -> bool:
-        """Answer one request; return whether the connection is kept."""
+        """Answer a request, and those that follow it at once; return whether the connection is
+        kept.
+        """
         if isinstance(self.socket, ssl.SSLSocket):
             try:
                 self.socket.do_handshake()
             except OSError:
                 return False
-        return bool(super().communicate())
+        while super().communicate():
+            if not self._goes_on():
+                return True
+        return False
+
+    def _goes_on(self) -> bool:
+        """Return whether the next request is here, or in a moment, and nobody waits for a thread."""
+        is_free = not self.server.requests.qsize
+        return is_free and (self.rfile.has_data() or bool(self._poll.poll(_MORE_MS)))
 
 
 class Encryption(BuiltinSSLAdapter):
