@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -61,6 +61,16 @@ class Database(abc.ABC):
     def _begin(self, connection: Connection, *, reading: bool) -> None:
         """Begin a transaction that sees one snapshot, or one that may write."""
 
+    def _connection(self) -> AbstractContextManager[Connection]:
+        """Return a connection for a transaction; where it ends, so has the transaction."""
+        return self.engine.connect()
+
+    @contextmanager
+    def _writing(self, connection: Connection) -> Iterator[None]:
+        """Begin a transaction that may write, which the block commits; then see that it is durable."""
+        self._begin(connection, reading=False)
+        yield
+
     @abc.abstractmethod
     @contextmanager
     def _migrating(self, connection: Connection) -> Iterator[None]:
@@ -91,6 +101,7 @@ class Database(abc.ABC):
                 try:
                     self._migrate()
                 except BaseException:
+                    self._disconnect()
                     self._engine.dispose()
                     self._engine = None
                     raise
@@ -152,8 +163,7 @@ class Database(abc.ABC):
             with outer.part():
                 yield outer
             return
-        with self._connected() as connection:
-            self._begin(connection, reading=False)
+        with self._connected() as connection, self._writing(connection):
             tx = Transaction(connection, self.clock.now(), writes=True)
             try:
                 with self._entered(tx):
@@ -222,18 +232,15 @@ class Database(abc.ABC):
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        with ExitStack() as stack:
-            try:
-                connection = stack.enter_context(self.engine.connect())
+        try:
+            with self._connection() as connection:
                 yield connection
-            except OperationalError as error:
-                raise StateBusy(
-                    f"the database did not take the transaction: {error.orig}"
-                ) from error
-            except DBAPIError as error:
-                if error.connection_invalidated:
-                    raise StateBusy(f"the database went away: {error.orig}") from error
-                raise
+        except OperationalError as error:
+            raise StateBusy(f"the database did not take the transaction: {error.orig}") from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise StateBusy(f"the database went away: {error.orig}") from error
+            raise
 
     def _migrate(self) -> None:
         from alembic import command

@@ -1,4 +1,6 @@
-"""The state in one file, for one host: SQLite in WAL mode, every commit synced."""
+"""The state in one file, for one host: SQLite in WAL mode, every commit synced before it is
+answered.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from errno import EACCES
 from pathlib import Path
 from sqlite3 import Connection as SQLiteConnection
 from sqlite3 import DatabaseError as SQLiteError
@@ -19,9 +22,11 @@ from sqlalchemy.exc import DatabaseError
 from pycloud.clock import Clock
 from pycloud.errors import StateError
 from pycloud.state.database import Database, Leadership
+from pycloud.state.wal import WAIT_S, SharedSync, WriteLock
 
-_WAIT_S = 30
 _LOOK_EVERY_S = 0.05
+_IDLE = 5
+"""Connections that are kept: as many as threads are often in transactions at once."""
 
 
 class SQLiteState(Database):
@@ -41,25 +46,71 @@ class SQLiteState(Database):
     def __init__(self, path: Path | str, *, clock: Clock | None = None) -> None:
         super().__init__(clock=clock)
         self.path = Path(path)
+        self._write_lock: WriteLock
+        self._sync: SharedSync
+        self._idle: list[Connection] = []
 
     def _make_engine(self) -> Engine:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            _make_file(self.path)
+            self._write_lock = WriteLock(Path(f"{self.path}.write.lock"))
         except OSError as error:
             raise StateError(f"cannot open the state {self.path}: {error.strerror}") from error
+        self._sync = SharedSync()
         engine = create_engine(
             f"sqlite:///{self.path}",
-            connect_args={"timeout": _WAIT_S},
+            connect_args={"timeout": WAIT_S},
+            pool_reset_on_return=None,  # every transaction is ended where it was begun
             hide_parameters=True,  # an error may be logged, and user data is nobody's business
         )
         event.listen(engine, "connect", _prepare)
+        event.listen(engine, "close", _close_log)
         return engine
 
     def _begin(self, connection: Connection, *, reading: bool) -> None:
         # IMMEDIATE takes the one writer's place at once: what is read in the transaction stays true
         # in it.
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """Give a connection that was used before, the latest first: it remembers most pages. To
+        check one out of SQLAlchemy's pool and in again costs more than a statement.
+        """
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self.engine.connect()
+        try:
+            yield connection
+        finally:
+            if connection.in_transaction() or len(self._idle) >= _IDLE:
+                connection.close()
+            else:
+                self._idle.append(connection)
+
+    @contextmanager
+    def _writing(self, connection: Connection) -> Iterator[None]:
+        with self._write_lock.held():
+            self._begin(connection, reading=False)
+            yield
+            commit = self._sync.committed()
+        self._sync.wait(commit, self._log_of(connection))
+
+    def _log_of(self, connection: Connection) -> int:
+        """Return the descriptor of SQLite's log, which stays what it is while the connection has
+        the database open.
+        """
+        info = connection.info
+        if "log" not in info:
+            info["log"] = os.open(f"{self.path}-wal", os.O_RDWR | os.O_CLOEXEC)
+        return int(info["log"])
+
+    def _disconnect(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+        self._write_lock.close()
 
     @contextmanager
     def _migrating(self, connection: Connection) -> Iterator[None]:
@@ -115,6 +166,22 @@ class _FileLock(Leadership):
             self._file = None
 
 
+def _make_file(path: Path) -> None:
+    """Make an empty database, for its owner's eyes only, if there is no file."""
+    # One that is there is not even opened: when this process closed it again, the kernel would take
+    # the locks away that SQLite may hold on it for another state ("How To Corrupt An SQLite Database
+    # File").
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    if path.is_dir() or not os.access(path, os.R_OK | os.W_OK):
+        raise PermissionError(EACCES, "it is not a file that can be read and written")
+
+
+def _close_log(_connection: SQLiteConnection, record: Any) -> None:
+    if "log" in record.info:
+        os.close(record.info.pop("log"))
+
+
 def _prepare(connection: SQLiteConnection, _record: Any) -> None:
     connection.isolation_level = (
         None  # transactions begin where we say so, not where the driver guesses
@@ -122,8 +189,11 @@ def _prepare(connection: SQLiteConnection, _record: Any) -> None:
     cursor = connection.cursor()
     try:
         cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = FULL")
+        # The log is synced after each commit, but by us: see `SharedSync`.
+        cursor.execute("PRAGMA synchronous = NORMAL")
         cursor.execute("PRAGMA foreign_keys = ON")
+        # What a savepoint needs to go back is a file otherwise, made for each transaction.
+        cursor.execute("PRAGMA temp_store = MEMORY")
         # Pages of the log (32 MiB) until it is copied back, which costs syncs: objects are large.
         cursor.execute("PRAGMA wal_autocheckpoint = 8000")
     except SQLiteError as error:

@@ -55,6 +55,12 @@ class Transaction:
         """Whether the database is SQLite, where nobody else writes while this transaction does."""
         return self._connection.dialect.name == "sqlite"
 
+    @property
+    def changes(self) -> int:
+        """How many rows its connection has changed, ever. SQLite alone knows that."""
+        driver: Any = self._connection.connection.dbapi_connection
+        return int(driver.total_changes)
+
     @contextmanager
     def part(self) -> Iterator[None]:
         """Begin a part that can't be undone alone: if it fails, so must the whole."""

@@ -1,0 +1,213 @@
+"""What the state in one file does itself so that many writers are quick, and nothing is lost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from pycloud.errors import StateBusy, StateError
+from pycloud.state import wal
+from pycloud.state.schema import journal
+from pycloud.state.sqlite import SQLiteState
+
+WAIT_S = 20
+_WRITE = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as connection:
+    connection.execute("DELETE FROM journal")
+connection.close()
+"""
+
+
+class Disk:
+    """Stands before `fdatasync`: counts syncs, holds them up, lets them fail."""
+
+    def __init__(self) -> None:
+        self.syncs = 0
+        self.is_slow = threading.Event()
+        self.go_on = threading.Event()
+        self.waiting = threading.Event()
+        self.error: OSError | None = None
+        self.after: Callable[[], object] = lambda: None
+        self._sync = os.fdatasync
+
+    def sync(self, file: int) -> None:
+        self.syncs += 1
+        if self.is_slow.is_set():
+            self.waiting.set()
+            assert self.go_on.wait(WAIT_S)
+        if self.error is not None:
+            raise self.error
+        self._sync(file)
+        self.after()
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    disk = Disk()
+    monkeypatch.setattr(os, "fdatasync", disk.sync)
+    return disk
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[SQLiteState]:
+    with SQLiteState(tmp_path / "cloud.db") as state:
+        yield state
+
+
+def _record(state: SQLiteState, subject: str) -> None:
+    with state.transaction() as tx:
+        tx.record("test", subject)
+
+
+def _count(state: SQLiteState) -> int:
+    with state.reading() as tx:
+        return int(tx.execute(select(func.count()).select_from(journal)).scalar_one())
+
+
+@contextmanager
+def _threads(acts: list[Callable[[], None]]) -> Iterator[list[threading.Thread]]:
+    threads = [threading.Thread(target=act) for act in acts]
+    for thread in threads:
+        thread.start()
+    yield threads
+    for thread in threads:
+        thread.join(WAIT_S)
+        assert not thread.is_alive()
+
+
+def test_nobody_goes_on_before_the_sync(state: SQLiteState, disk: Disk) -> None:
+    disk.is_slow.set()
+    with _threads([lambda: _record(state, "one")]) as [writer]:
+        assert disk.waiting.wait(WAIT_S)
+        assert _count(state) == 1, "it is committed"
+        assert writer.is_alive(), "but not answered yet"
+        disk.go_on.set()
+
+
+def test_those_who_commit_during_a_sync_share_the_next(state: SQLiteState, disk: Disk) -> None:
+    disk.is_slow.set()
+    committed = threading.Semaphore(0)
+    number = state._sync.committed
+
+    def count() -> int:
+        committed.release()
+        return number()
+
+    state._sync.committed = count  # type: ignore[method-assign]  # to know when they are there
+    with _threads([lambda: _record(state, "first")]):
+        assert disk.waiting.wait(WAIT_S)
+        with _threads([lambda: _record(state, "later")] * 6):
+            for _ in range(7):
+                assert committed.acquire(timeout=WAIT_S)
+            disk.go_on.set()
+    assert _count(state) == 7
+    assert disk.syncs == 2
+
+
+def test_what_was_answered_is_in_what_was_synced(
+    state: SQLiteState, disk: Disk, tmp_path: Path
+) -> None:
+    """A power cut leaves, at the worst, what the last sync saw."""
+    kept = tmp_path / "kept"
+
+    def keep() -> None:
+        kept.mkdir(exist_ok=True)
+        for name in ("cloud.db", "cloud.db-wal"):
+            shutil.copy(tmp_path / name, kept / name)
+
+    disk.after = keep
+    for number in range(20):
+        _record(state, str(number))
+        with SQLiteState(kept / "cloud.db") as after:
+            assert _count(after) == number + 1
+
+
+def test_after_a_sync_that_failed_nothing_is_believed(
+    state: SQLiteState, disk: Disk, tmp_path: Path
+) -> None:
+    _record(state, "before")
+    disk.error = OSError(5, "Input/output error")
+    with pytest.raises(StateError, match=r"did not keep.*Input/output error"):
+        _record(state, "lost")
+    disk.error = None
+    with pytest.raises(StateError, match="start again"):
+        _record(state, "after")
+    state.close()
+    with SQLiteState(tmp_path / "cloud.db") as again:
+        _record(again, "anew")
+
+
+def test_a_failed_transaction_lets_the_next_one_in(state: SQLiteState) -> None:
+    with pytest.raises(LookupError), state.transaction():
+        raise LookupError
+    _record(state, "next")
+    assert _count(state) == 1
+
+
+def test_a_thread_that_writes_for_too_long(
+    state: SQLiteState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wal, "WAIT_S", 0.1)
+    errors: list[StateBusy] = []
+
+    def write() -> None:
+        try:
+            _record(state, "other")
+        except StateBusy as error:
+            errors.append(error)
+
+    with state.transaction(), _threads([write]) as [writer]:
+        writer.join(WAIT_S)
+    assert [str(error) for error in errors] == ["another thread has been writing for 0.1 s"]
+
+
+def _hold(path: Path, held: multiprocessing.Queue[str]) -> None:
+    with SQLiteState(path) as state, state.transaction():
+        held.put("held")
+        threading.Event().wait()
+
+
+def test_a_process_that_writes_for_too_long(
+    state: SQLiteState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    held = context.Queue()
+    process = context.Process(target=_hold, args=(state.path, held), daemon=True)
+    process.start()
+    assert held.get(timeout=WAIT_S) == "held"
+    with monkeypatch.context() as patch:
+        patch.setattr(wal, "WAIT_S", 0.1)
+        with pytest.raises(StateBusy, match="another process has been writing"):
+            _record(state, "one")
+    process.kill()
+    process.join()
+    _record(state, "two")
+    assert _count(state) == 1
+
+
+def test_a_second_state_of_one_process_keeps_the_locks_of_the_first(state: SQLiteState) -> None:
+    """A process that closes a file loses all locks that it has on it: SQLite's too, and then
+    another process takes the log away.
+    """
+    with state.reading() as tx:
+        assert tx.execute(select(journal)).all() == []
+        with SQLiteState(state.path):
+            pass
+        subprocess.run([sys.executable, "-c", _WRITE, str(state.path)], check=True)
+        assert Path(f"{state.path}-wal").exists(), "somebody still has it open"
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match=r"cannot open the state .*not a file that can be read"):
+        SQLiteState(tmp_path).open()
