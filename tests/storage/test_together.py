@@ -7,16 +7,21 @@ import io
 import multiprocessing
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from pycloud import limits
 from pycloud.drivers.files import FileBlobs
-from pycloud.errors import NotFound, PreconditionFailed, Refused
+from pycloud.errors import NotFound, PreconditionFailed, Refused, StateBusy
 from pycloud.state.database import Database
 from pycloud.state.postgres import PostgresState
+from pycloud.state.schema import journal
 from pycloud.state.sqlite import SQLiteState
+from pycloud.state.transaction import Transaction
 from pycloud.storage.buckets import BucketStore
 from pycloud.storage.commits import SharedCommits
 from pycloud.storage.records import PartChoice, Versioning
@@ -244,28 +249,74 @@ def test_a_bucket_that_goes_while_others_write_leaves_nothing(store: BucketStore
     assert files(store) == []
 
 
-def test_a_job_that_fails_takes_no_other_with_it(state: Database) -> None:
-    """Also when they share a commit."""
+def _together(state: Database, *acts: Callable[[Transaction], object]) -> list[object]:
+    """Run jobs that find somebody writing, so that they share the next commit."""
     commits = SharedCommits(state)
     entered, go_on = threading.Event(), threading.Event()
 
-    def hold(tx: object) -> str:
+    def hold(tx: Transaction) -> None:
         entered.set()
         go_on.wait(20)
-        return "held"
 
-    def fail(tx: object) -> str:
-        raise LookupError("this one fails")
-
-    first = threading.Thread(target=lambda: results.append(commits.run(hold)))
-    results: list[object] = []
+    first = threading.Thread(target=lambda: commits.run(hold))
     first.start()
     entered.wait(20)
-    threading.Timer(0.2, go_on.set).start()  # the others wait for the first one's commit by then
-    others = _at_once(*([lambda: commits.run(fail), lambda: commits.run(lambda tx: "done")] * 3))
+
+    def let_go() -> None:
+        while state.shares_commits and len(commits._waiting) < len(acts):
+            first.join(0.001)
+        go_on.set()
+
+    threading.Thread(target=let_go).start()
+    found = _at_once(*[partial(commits.run, act) for act in acts])
     first.join()
-    assert results == ["held"]
-    assert [str(one) for one in others] == ["this one fails", "done"] * 3
+    return found
+
+
+def _records(state: Database) -> set[str]:
+    with state.reading() as tx:
+        return set(tx.execute(select(journal.c.subject)).scalars())
+
+
+def _recorder(subject: str) -> Callable[[Transaction], str]:
+    def record(tx: Transaction) -> str:
+        tx.record("test", subject)
+        return subject
+
+    return record
+
+
+def test_a_job_that_fails_takes_no_other_with_it(state: Database) -> None:
+    """Also when they share a commit."""
+
+    def fail(tx: Transaction) -> str:
+        raise LookupError("this one fails")
+
+    found = _together(state, _recorder("a"), fail, _recorder("b"), fail)
+    assert [str(one) for one in found] == ["a", "this one fails", "b", "this one fails"]
+    assert _records(state) == {"a", "b"}
+
+
+def test_a_job_that_fails_half_way_leaves_nothing(state: Database) -> None:
+    def fail(tx: Transaction) -> str:
+        tx.record("test", "lost")
+        raise LookupError("this one fails")
+
+    found = _together(state, _recorder("a"), fail, _recorder("b"))
+    assert [str(one) for one in found] == ["a", "this one fails", "b"]
+    assert _records(state) == {"a", "b"}
+
+
+def test_when_the_database_fails_all_who_share_the_commit_fail(tmp_path: Path) -> None:
+    """It may have rolled back what the others wrote."""
+
+    def fail(tx: Transaction) -> None:
+        raise OperationalError("INSERT", None, Exception("database or disk is full"))
+
+    with SQLiteState(tmp_path / "cloud.db") as state:
+        found = _together(state, _recorder("a"), fail, _recorder("b"))
+        assert [type(one) for one in found] == [StateBusy] * 3
+        assert _records(state) == set()
 
 
 def test_a_writer_that_is_interrupted_holds_up_no_other(

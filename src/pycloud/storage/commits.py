@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
 from pycloud.state.database import Database
 from pycloud.state.transaction import Transaction
 
@@ -23,7 +25,9 @@ _GATHER_S = 0.002
 
 
 class SharedCommits:
-    """Runs jobs in transactions that they share. A job that fails takes no other with it."""
+    """Runs jobs in transactions that they share. A job that fails takes no other with it; it may be
+    run more than once.
+    """
 
     def __init__(self, state: Database) -> None:
         self.state = state
@@ -48,16 +52,16 @@ class SharedCommits:
                 self._lock.notify()
         try:
             if not job.leads:
-                job.turn.wait()
+                job.turn.acquire()
             if job.leads:
-                self._lead()
+                self._lead(job)
         except BaseException:
             self._abandon(job)
             raise
         return job.outcome()
 
-    def _lead(self) -> None:
-        """Run what is waiting, oneself first, and let another one lead if there is more."""
+    def _lead(self, mine: _Job[Any]) -> None:
+        """Run what is waiting, one's own first, and let another one lead if there is more."""
         batch: list[_Job[Any]] = []
         began = time.monotonic()
         try:
@@ -77,14 +81,15 @@ class SharedCommits:
                 self._hand_over()
             for job in batch:
                 job.leads = False
-                job.turn.set()
+                if job is not mine:
+                    job.turn.release()
 
     def _hand_over(self) -> None:
         """Let the first of those who wait lead, if there is any."""
         self._is_led = bool(self._waiting)
         if self._is_led:
             self._waiting[0].leads = True
-            self._waiting[0].turn.set()
+            self._waiting[0].turn.release()
 
     def _abandon(self, job: _Job[Any]) -> None:
         """Whoever waited for a job does so no more (a signal ended that): others must go on."""
@@ -95,35 +100,50 @@ class SharedCommits:
                 self._hand_over()
 
     def _commit(self, batch: list[_Job[Any]]) -> None:
+        """Run the jobs in one transaction; each in its own if one of several must be undone."""
         try:
             with self.state.transaction() as tx:
                 for job in batch:
                     job.run(tx, alone=len(batch) == 1)
+        except _UndoneError:
+            for job in batch:
+                job.error = None
+                self._commit([job])
         except BaseException as error:
             for job in batch:
-                job.error = job.error or error
+                job.error = error
             if not isinstance(error, Exception):
                 raise
 
 
+class _UndoneError(Exception):
+    """A job failed when it had changed something already."""
+
+
 class _Job(Generic[_T]):
     def __init__(self, act: Callable[[Transaction], _T]) -> None:
-        self.turn = threading.Event()
-        """Set when it is done, or when it is to lead."""
+        self.turn = threading.Lock()
+        """Released when it is done, or when it is to lead."""
+        self.turn.acquire()
         self.leads = False
         self.error: BaseException | None = None
         self._act = act
         self._result: _T | None = None
 
     def run(self, tx: Transaction, *, alone: bool) -> None:
-        """Run the job; let its error pass only if there is no other in the transaction."""
-        if alone:
-            self._result = self._act(tx)
-            return
+        """Run the job. If it fails, the others of the transaction go on, but for three cases: it is
+        alone; it has changed something (`_UndoneError`: a savepoint for each job would cost more);
+        the database failed, and may have rolled all back ("Result and Error Codes", SQLITE_FULL).
+        """
+        before = tx.changes
         try:
-            with tx.nested():
-                self._result = self._act(tx)
-        except Exception as error:  # noqa: BLE001 - it is raised in the thread that it belongs to
+            self._result = self._act(tx)
+        except Exception as error:
+            own = isinstance(error, IntegrityError) or not isinstance(error, DBAPIError)
+            if alone or not own:
+                raise
+            if tx.changes != before:
+                raise _UndoneError from error
             self.error = error
 
     def outcome(self) -> _T:

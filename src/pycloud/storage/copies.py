@@ -22,6 +22,7 @@ from pycloud.storage.records import About, Bucket, Expected, StoredObject
 from pycloud.storage.versions import (
     Freed,
     described,
+    find_latest,
     get_version,
     loaded,
     lock_keys,
@@ -152,4 +153,5 @@ def _shared(
     if row.parts_id is not None:
         values["parts_id"] = secrets.token_hex(_ID_BYTES)
         copy_parts(tx, row.parts_id, values["parts_id"])
-    return objects.add(tx, same_bucket(tx, bucket), name, values, wanted.condition)
+    latest = find_latest(tx, bucket.name, name)
+    return objects.add(tx, same_bucket(tx, bucket), name, latest, values, wanted.condition)

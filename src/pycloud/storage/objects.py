@@ -46,6 +46,7 @@ from pycloud.storage.records import (
 )
 from pycloud.storage.settings import ENCRYPTION, OBJECT_LOCK, find_setting
 from pycloud.storage.versions import (
+    LATEST,
     Freed,
     add_version,
     bucket_of,
@@ -77,6 +78,14 @@ _BUCKET = select(
     .scalar_subquery()
     .label("default_encryption"),
 ).where(buckets.c.name == bindparam("b_bucket"))
+_OF_KEY = (objects.c.bucket == buckets.c.name) & (objects.c.key == bindparam("b_key"))
+_TARGET = (
+    _BUCKET.add_columns(*(objects.c[name] for name in LATEST))
+    .select_from(buckets.outerjoin(objects, _OF_KEY))
+    .order_by(objects.c.rank)
+    .limit(1)
+)
+"""The bucket, and what the latest version of a key is in it: a small put is mostly statements."""
 
 
 @attrs.frozen
@@ -107,12 +116,12 @@ class Objects:
         check_metadata(about.metadata)
         check_tags(about.tags)
         with self.state.reading() as tx:
-            return self._prepare(tx, bucket, about)
+            row = tx.execute(_BUCKET, {"b_bucket": bucket}).one_or_none()
+            if row is None:
+                raise NotFound("bucket", bucket)
+            return self._prepare(tx, row, about)
 
-    def _prepare(self, tx: Transaction, bucket: str, about: About) -> tuple[Bucket, Keys]:
-        row = tx.execute(_BUCKET, {"b_bucket": bucket}).one_or_none()
-        if row is None:
-            raise NotFound("bucket", bucket)
+    def _prepare(self, tx: Transaction, row: Any, about: About) -> tuple[Bucket, Keys]:
         found, encryption = bucket_of(row), about.encryption
         if about.customer_key is not None:
             encryption = BY_CUSTOMER
@@ -121,7 +130,7 @@ class Objects:
         if about.retention is not None:
             locks.check_retention(about.retention, tx.now)
         if (about.retention is not None or about.legal_hold) and not found.object_lock:
-            raise WrongState(f"bucket {bucket!r} was not made for object locks")
+            raise WrongState(f"bucket {found.name!r} was not made for object locks")
         return found, Keys(self.seal, encryption, about.customer_key)
 
     def put(
@@ -140,41 +149,30 @@ class Objects:
         if data is None:
             found, keys = self.prepare(bucket, about)
             kept = incoming.write(self.blobs, keys)
-            return self.commit(
-                bucket,
-                lambda tx: self._put(
-                    tx, same_bucket(tx, found), name, kept, keys, about, condition
-                ),
-                [kept],
-            )
+
+            def name_it(tx: Transaction) -> tuple[StoredObject, Freed]:
+                lock_keys(tx, (bucket, name))
+                present = same_bucket(tx, found)
+                latest = find_latest(tx, bucket, name)
+                values = _columns(tx, about, kept, keys)
+                return self.add(tx, present, name, latest, values, condition)
+
+            return self.commit(bucket, name_it, [kept])
         check_metadata(about.metadata)
         check_tags(about.tags)
 
-        def act(tx: Transaction) -> tuple[StoredObject, Freed]:
+        def keep(tx: Transaction) -> tuple[StoredObject, Freed]:
             # All in one transaction: for a small object another one would be a good part of it.
-            found, keys = self._prepare(tx, bucket, about)
-            return self._put(tx, found, name, incoming.hold(data, keys), keys, about, condition)
+            lock_keys(tx, (bucket, name))
+            row = tx.execute(_TARGET, {"b_bucket": bucket, "b_key": name}).one_or_none()
+            if row is None:
+                raise NotFound("bucket", bucket)
+            found, keys = self._prepare(tx, row, about)
+            latest = None if row.rank is None else row
+            values = _columns(tx, about, incoming.hold(data, keys), keys)
+            return self.add(tx, found, name, latest, values, condition)
 
-        return self.commit(bucket, act)
-
-    def _put(
-        self,
-        tx: Transaction,
-        bucket: Bucket,
-        key: bytes,
-        kept: Kept,
-        keys: Keys,
-        about: About,
-        condition: Condition,
-    ) -> tuple[StoredObject, Freed]:
-        values = described(about) | {
-            "size_bytes": kept.size_bytes,
-            "etag": kept.md5,
-            "checksum": checksum_text(kept.checksum),
-            "encryption": keys.encryption,
-        }
-        lock_keys(tx, (bucket.name, key))
-        return self.add(tx, bucket, key, values | kept.place(tx), condition)
+        return self.commit(bucket, keep)
 
     def commit(
         self,
@@ -220,11 +218,13 @@ class Objects:
         tx: Transaction,
         bucket: Bucket,
         key: bytes,
+        latest: Any | None,
         values: dict[str, Any],
         condition: Condition,
     ) -> tuple[StoredObject, Freed]:
-        """Put a version over those that there are, in a transaction that has locked its key."""
-        latest = find_latest(tx, bucket.name, key)
+        """Put a version over those that there are, the latest of which is given, in a transaction
+        that has locked its key.
+        """
         condition.check(latest, key.decode())
         if bucket.object_lock and values["retained_until"] is None:
             values = values | self._default_retention(tx, bucket.name)
@@ -376,6 +376,18 @@ def same_bucket(tx: Transaction, bucket: Bucket) -> Bucket:
     if present.created_at != bucket.created_at:
         raise NotFound("bucket", bucket.name)
     return present
+
+
+def _columns(tx: Transaction, about: About, kept: Kept, keys: Keys) -> dict[str, Any]:
+    """Return the columns of a version whose bytes are kept."""
+    return {
+        **described(about),
+        "size_bytes": kept.size_bytes,
+        "etag": kept.md5,
+        "checksum": checksum_text(kept.checksum),
+        "encryption": keys.encryption,
+        **kept.place(tx),
+    }
 
 
 def _check_locks(tx: Transaction, bucket: str) -> None:

@@ -59,6 +59,7 @@ from pycloud.storage.records import (
 from pycloud.storage.versions import (
     Freed,
     described,
+    find_latest,
     get_bucket,
     lock_keys,
     share_bucket,
@@ -281,7 +282,8 @@ class Uploads:
                     return stored_object(done), Freed()
                 raise NotFound("upload", upload_id)
             values = _assembled(tx, row, chosen, checksum, size_bytes)
-            result = self._objects.add(tx, found, name, values, condition)
+            latest = find_latest(tx, bucket, name)
+            result = self._objects.add(tx, found, name, latest, values, condition)
             tx.execute(_FORGET, {"b_id": upload_id})
             return result
 

@@ -45,6 +45,11 @@ _BY_RANK = select(objects).where(_AT_RANK)
 _NULL_ONE = select(objects).where(_OF_KEY, objects.c.version_id == NULL)
 _FORMER_NULL = _NULL_ONE.where(objects.c.rank >= bindparam("b_rank"))
 _BUCKET = select(buckets).where(buckets.c.name == bindparam("b_bucket"))
+LATEST = (
+    *("bucket", "key", "rank", "version_id", "is_delete_marker", "etag"),
+    *("content_id", "blob", "parts_id"),
+)
+"""The columns of the latest version that `add_version` and `check_conditions` ask for."""
 _INSERT = objects.insert()
 _COVER = update(objects).where(_AT_RANK).values(is_latest=False, is_shown=False)
 _UNCOVER = update(objects).where(_AT_RANK)
@@ -122,6 +127,10 @@ def get_version(tx: Transaction, bucket: str, key: bytes, version_id: str | None
     return row
 
 
+def _version_id(rank: int) -> str:
+    return f"{rank:0{_RANK_DIGITS}x}{secrets.token_hex(_RANDOM_BYTES)}"
+
+
 def rank_of(version_id: str) -> int | None:
     """Return the rank that a version id tells of, or None if it is none."""
     digits = version_id[:_RANK_DIGITS]
@@ -157,19 +166,19 @@ def add_version(
     """
     is_null = bucket.versioning is not Versioning.ENABLED
     rank = _next_rank(tx.now, latest)
-    random = secrets.token_hex(_RANDOM_BYTES)
     row: dict[str, Any] = {
         **_NO_VALUES,
         **values,
         "bucket": bucket.name,
         "key": key,
         "rank": rank,
-        "version_id": NULL if is_null else f"{rank:0{_RANK_DIGITS}x}{random}",
+        "version_id": NULL if is_null else _version_id(rank),
         "is_latest": True,
         "is_shown": not values.get("is_delete_marker", False),
         "created_at": tx.now,
     }
-    tx.execute(_INSERT, row)
+    # Columns that are left out are NULL too, and cost nothing.
+    tx.execute(_INSERT, {name: value for name, value in row.items() if value is not None})
     freed = Freed()
     if latest is not None:
         # After the insert: what the new version shares with a former one is not free.
