@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError
 
 from pycloud.clock import Clock
-from pycloud.errors import StateError
+from pycloud.errors import StateBusy, StateError
 from pycloud.state.database import Database, Leadership
 from pycloud.state.wal import WAIT_S, SharedSync, WriteLock
 
@@ -85,26 +85,31 @@ class SQLiteState(Database):
         try:
             yield connection
         finally:
-            if connection.in_transaction() or len(self._idle) >= _IDLE:
-                connection.close()
-            else:
+            is_usable = not connection.in_transaction() and connection.engine is self._engine
+            if is_usable and len(self._idle) < _IDLE:
                 self._idle.append(connection)
+            else:
+                connection.close()
 
     @contextmanager
     def _writing(self, connection: Connection) -> Iterator[None]:
         with self._write_lock.held():
             self._begin(connection, reading=False)
+            log = self._log_of(connection)
             yield
             commit = self._sync.committed()
-        self._sync.wait(commit, self._log_of(connection))
+        self._sync.wait(commit, log)
 
     def _log_of(self, connection: Connection) -> int:
         """Return the descriptor of SQLite's log, which stays what it is while the connection has
-        the database open.
+        the database open. Raises `StateBusy`.
         """
         info = connection.info
         if "log" not in info:
-            info["log"] = os.open(f"{self.path}-wal", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                info["log"] = os.open(f"{self.path}-wal", os.O_RDWR | os.O_CLOEXEC)
+            except OSError as error:
+                raise StateBusy(f"cannot open the log of {self.path}: {error.strerror}") from error
         return int(info["log"])
 
     def _disconnect(self) -> None:

@@ -47,6 +47,7 @@ class WriteLock:
     def close(self) -> None:
         """Give the file back; the lock can't be held any more."""
         os.close(self._file)
+        self._file = -1
 
     def _lock_file(self, deadline: float) -> None:
         while True:
