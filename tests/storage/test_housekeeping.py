@@ -128,8 +128,8 @@ def test_a_full_disk_under_the_database_is_named_as_such(tmp_path: Path) -> None
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         event.listen(
             state.engine,
-            "checkout",
-            lambda connection, *_: connection.execute(f"PRAGMA max_page_count = {pages + 3}"),
+            "begin",
+            lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 3}"),
         )
         with pytest.raises(DiskFull):
             put(store, "beach", LARGE[: limits.SMALL_OBJECT_BYTES])
