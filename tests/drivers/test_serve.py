@@ -262,6 +262,11 @@ def test_a_header_that_can_be_understood_in_two_ways_is_refused(
         "X-Own: 1\nX-Other: 2",
         "Host: other",
         "X-Näme: 1",
+        "X-Own: 1\rX-Other: 2",
+        "X-Own: 1\0",
+        "Transfer-Encoding: \x0bchunked",
+        "Transfer-Encoding:",
+        "Transfer-Encoding: ,",
     ):
         assert _is_refused(server, *GET, line), line
     assert echo.seen == []
@@ -618,3 +623,18 @@ def test_a_large_body_is_not_held(server: WsgiServer) -> None:
     with closing(connection):
         connection.request("POST", "/", b"x" * 1024**2)
         assert len(connection.getresponse().read()) == 1024**2
+
+
+def test_an_answer_without_a_body_is_sent_whatever_becomes_of_its_end() -> None:
+    class Broken(list[bytes]):
+        def close(self) -> None:
+            raise LookupError("after all was given")
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("204 No Content", [])
+        return Broken()
+
+    with WsgiServer(app) as server, socket.create_connection(("127.0.0.1", server.port)) as one:
+        one.settimeout(20)
+        one.sendall(b"GET / HTTP/1.1\r\nHost: cloud\r\n\r\n")
+        assert one.recv(4096).startswith(b"HTTP/1.1 204")

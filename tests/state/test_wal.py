@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from pycloud.errors import StateBusy, StateError
 from pycloud.state import wal
@@ -206,6 +206,29 @@ def test_a_second_state_of_one_process_keeps_the_locks_of_the_first(state: SQLit
             pass
         subprocess.run([sys.executable, "-c", _WRITE, str(state.path)], check=True)
         assert Path(f"{state.path}-wal").exists(), "somebody still has it open"
+
+
+def test_a_commit_that_fails_leaves_nothing_under_way(state: SQLiteState) -> None:
+    def fail(_connection: object) -> None:
+        raise LookupError("before SQLite hears of it")
+
+    event.listen(state.engine, "commit", fail)
+    with pytest.raises(LookupError):
+        _record(state, "lost")
+    event.remove(state.engine, "commit", fail)
+    subprocess.run([sys.executable, "-c", _WRITE, str(state.path)], check=True, timeout=WAIT_S)
+    _record(state, "next")
+    assert _count(state) == 1
+
+
+def test_the_lock_is_the_databases_owners(tmp_path: Path) -> None:
+    path = tmp_path / "cloud.db"
+    with SQLiteState(path):
+        os.chown(path, 12345, 12345)
+    (tmp_path / "cloud.db.write.lock").unlink()
+    with SQLiteState(path):
+        pass
+    assert (tmp_path / "cloud.db.write.lock").stat().st_uid == 12345
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from pycloud.state.schema import journal
 from pycloud.state.sqlite import SQLiteState
 from pycloud.state.transaction import Transaction
 from pycloud.storage.buckets import BucketStore
-from pycloud.storage.commits import SharedCommits
+from pycloud.storage.commits import SharedCommits, _Job
 from pycloud.storage.records import PartChoice, Versioning
 from tests.conftest import NewDatabase
 from tests.storage.conftest import files, keys, put, read
@@ -317,6 +317,27 @@ def test_when_the_database_fails_all_who_share_the_commit_fail(tmp_path: Path) -
         found = _together(state, _recorder("a"), fail, _recorder("b"))
         assert [type(one) for one in found] == [StateBusy] * 3
         assert _records(state) == set()
+
+
+def test_nobody_is_told_that_all_is_well_if_the_leader_is_interrupted(tmp_path: Path) -> None:
+    runs = iter(["together", "alone"])
+
+    def interrupted(tx: Transaction) -> None:
+        if next(runs) == "alone":
+            raise KeyboardInterrupt
+
+    def fail(tx: Transaction) -> None:
+        tx.record("test", "lost")
+        raise LookupError("so that each has a transaction of its own")
+
+    with SQLiteState(tmp_path / "cloud.db") as state:
+        jobs: list[_Job[object]] = [_Job(interrupted), _Job(_recorder("a")), _Job(fail)]
+        with pytest.raises(KeyboardInterrupt):
+            SharedCommits(state)._commit(jobs)
+        assert _records(state) == set()
+        for job in jobs:
+            with pytest.raises(StateBusy, match="was interrupted"):
+                job.outcome()
 
 
 def test_a_writer_that_is_interrupted_holds_up_no_other(

@@ -48,6 +48,7 @@ the connection to the thread that watches all of them, and back, costs as much a
 """
 
 _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(rb"[\0\r\x0b\x0c]")
 _PLAIN_LINE = re.compile(
     rb"(GET|HEAD|PUT|POST|DELETE) (/(?:[\w.~!$&'()*+,;=:@-][\w.~!$&'()*+,;=:@/-]*)?)"
     rb"(?:\?([\w.~!$&'()*+,;=:@/?%-]*))? HTTP/1\.1\r\n"
@@ -127,6 +128,7 @@ class Gateway(wsgi.Gateway_10):
                 if chunk:
                     self.write(chunk)
             self.req.ensure_headers_sent()
+            self.req.conn.wfile.flush()
         finally:
             if hasattr(answer, "close"):
                 answer.close()
@@ -227,8 +229,9 @@ class Request(cheroot.HTTPRequest):
         length = found.get(b"Content-Length")
         if length is not None and not length.isdigit():
             raise ValueError("Malformed Content-Length Header.")
-        if b"Transfer-Encoding" in found and (
-            length is not None or self.response_protocol == "HTTP/1.0"
+        coding = found.get(b"Transfer-Encoding")
+        if coding is not None and (
+            length is not None or self.response_protocol == "HTTP/1.0" or not coding.strip(b", \t")
         ):
             raise ValueError("A body has a length, or from HTTP/1.1 on it comes in chunks.")
         self.expects = found.pop(b"Expect", None)
@@ -271,7 +274,11 @@ class Request(cheroot.HTTPRequest):
             sent, colon, value = line.partition(b":")
             if not colon or not line.endswith(b"\r\n"):
                 raise ValueError("A header is a name, a colon and a value, and ends with CRLF.")
-            name, value = _spelt(sent)[0], value.strip()
+            name, value = _spelt(sent)[0], value[:-2].strip(b" \t")
+            if _CONTROL.search(value):
+                raise ValueError(
+                    "A header's value has a character that others may take for its end."
+                )
             if name in _LISTS and (before := found.get(name)):
                 value = before + b", " + value
             found[name] = value

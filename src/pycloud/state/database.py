@@ -114,12 +114,13 @@ class Database(abc.ABC):
             if self._opened == 0:
                 return
             self._opened -= 1
-            if self._opened == 0 and self._engine is not None:
+            engine = self._engine
+            if self._opened == 0 and engine is not None:
+                self._engine = None
                 self._disconnect()
                 while self._leaderships:
                     self._leaderships.pop().release()
-                self._engine.dispose()
-                self._engine = None
+                engine.dispose()
 
     def __enter__(self) -> Self:
         return self.open()

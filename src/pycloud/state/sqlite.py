@@ -54,10 +54,11 @@ class SQLiteState(Database):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             _make_file(self.path)
-            self._write_lock = WriteLock(Path(f"{self.path}.write.lock"))
+            self._write_lock = WriteLock(self.path)
         except OSError as error:
             raise StateError(f"cannot open the state {self.path}: {error.strerror}") from error
         self._sync = SharedSync()
+        self._idle = []
         engine = create_engine(
             f"sqlite:///{self.path}",
             connect_args={"timeout": WAIT_S},
@@ -85,20 +86,29 @@ class SQLiteState(Database):
         try:
             yield connection
         finally:
-            is_usable = not connection.in_transaction() and connection.engine is self._engine
-            if is_usable and len(self._idle) < _IDLE:
-                self._idle.append(connection)
-            else:
+            if not self._is_clean(connection):
+                connection.invalidate()  # whatever was begun ends with it
+            if connection.invalidated or len(self._idle) >= _IDLE:
                 connection.close()
+            else:
+                self._idle.append(connection)
+
+    def _is_clean(self, connection: Connection) -> bool:
+        """Whether nothing is under way on it: SQLAlchemy may take a commit that failed for an end."""
+        if connection.invalidated or connection.engine is not self._engine:
+            return False
+        driver: Any = connection.connection.dbapi_connection
+        return not (driver.in_transaction or connection.in_transaction())
 
     @contextmanager
     def _writing(self, connection: Connection) -> Iterator[None]:
+        sync = self._sync
         with self._write_lock.held():
             self._begin(connection, reading=False)
             log = self._log_of(connection)
             yield
-            commit = self._sync.committed()
-        self._sync.wait(commit, log)
+            commit = sync.committed()
+        sync.wait(commit, log)
 
     def _log_of(self, connection: Connection) -> int:
         """Return the descriptor of SQLite's log, which stays what it is while the connection has

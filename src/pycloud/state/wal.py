@@ -25,9 +25,13 @@ class WriteLock:
     The kernel unlocks that when its process ends, however it ends.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, database: Path) -> None:
         self._threads = threading.Lock()
+        path = f"{database}.write.lock"
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if os.geteuid() == 0:  # the database's owner must be able to open it too
+            owner = database.stat()
+            os.fchown(self._file, owner.st_uid, owner.st_gid)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -37,17 +41,15 @@ class WriteLock:
             raise StateBusy(f"another thread has been writing for {WAIT_S} s")
         try:
             self._lock_file(deadline)
-            try:
-                yield
-            finally:
-                fcntl.flock(self._file, fcntl.LOCK_UN)
+            yield
         finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)  # also if a signal came before it was noted
             self._threads.release()
 
     def close(self) -> None:
-        """Give the file back; the lock can't be held any more."""
+        """Give the file back, after the thread that is writing; the lock can't be held any more."""
+        self._threads.acquire(timeout=WAIT_S)
         os.close(self._file)
-        self._file = -1
 
     def _lock_file(self, deadline: float) -> None:
         while True:

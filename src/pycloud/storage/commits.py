@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from pycloud.errors import StateBusy
 from pycloud.state.database import Database
 from pycloud.state.transaction import Transaction
 
@@ -108,12 +109,14 @@ class SharedCommits:
         except _UndoneError:
             for job in batch:
                 job.error = None
+            for job in batch:
                 self._commit([job])
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - it is raised in the threads that it belongs to
             for job in batch:
                 job.error = error
-            if not isinstance(error, Exception):
-                raise
+        else:
+            for job in batch:
+                job.is_done = True
 
 
 class _UndoneError(Exception):
@@ -126,7 +129,8 @@ class _Job(Generic[_T]):
         """Released when it is done, or when it is to lead."""
         self.turn.acquire()
         self.leads = False
-        self.error: BaseException | None = None
+        self.is_done = False
+        self.error: Exception | None = None
         self._act = act
         self._result: _T | None = None
 
@@ -149,5 +153,7 @@ class _Job(Generic[_T]):
     def outcome(self) -> _T:
         if self.error is not None:
             raise self.error
+        if not self.is_done:
+            raise StateBusy("the one who was committing was interrupted: it may have happened")
         result: _T = self._result  # type: ignore[assignment]  # it has run
         return result
