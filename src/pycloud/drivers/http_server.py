@@ -20,23 +20,13 @@ from typing import Any
 
 from cheroot import server as cheroot
 from cheroot import wsgi
-from cheroot.errors import MaxSizeExceeded
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 
 from pycloud.drivers.bodies import RequestBody
+from pycloud.drivers.heads import Headers, read_lines, spelt
 from pycloud.drivers.streams import make_stream
 
 _TTL_DEFAULT = 64
-_SINGLE = frozenset(
-    {
-        *(b"Authorization", b"Content-Length", b"Content-Type", b"Host", b"Transfer-Encoding"),
-        b"X-Amz-Date",
-    }
-)
-"""Headers that decide what a request is."""
-_LISTS = frozenset(cheroot.comma_separated_headers)  # type: ignore[attr-defined]  # its types leave it out
-"""Headers of which several are one, with commas."""
-_NAME_BYTES = 64
 _SKIPPED_BYTES = 2 * 1024**2
 """So much of a body that nobody reads is read to its end, so that the connection can be kept."""
 
@@ -47,8 +37,6 @@ _MORE_MS = 1
 the connection to the thread that watches all of them, and back, costs as much as a small answer.
 """
 
-_HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CONTROL = re.compile(rb"[\0\r\x0b\x0c]")
 _PLAIN_LINE = re.compile(
     rb"(GET|HEAD|PUT|POST|DELETE) (/(?:[\w.~!$&'()*+,;=:@-][\w.~!$&'()*+,;=:@/-]*)?)"
     rb"(?:\?([\w.~!$&'()*+,;=:@/?%-]*))? HTTP/1\.1\r\n"
@@ -156,39 +144,6 @@ class Descriptor:
         return self._number
 
 
-def _spell(sent: bytes) -> tuple[bytes, str, str]:
-    """Return a header's name as cheroot, `pycloud.headers` and the environment spell it. With a
-    space before the colon, two readers see two requests: raises `ValueError`.
-    """
-    if not _HEADER_NAME.fullmatch(sent):
-        raise ValueError("Illegal header name.")
-    name = sent.decode("latin-1")
-    variable = name.upper().replace("-", "_")
-    is_content = variable in {"CONTENT_TYPE", "CONTENT_LENGTH"}
-    return sent.title(), name.lower(), variable if is_content else f"HTTP_{variable}"
-
-
-_spell_again = lru_cache(1024)(_spell)
-
-
-def _spelt(name: bytes) -> tuple[bytes, str, str]:
-    """The same few names come with every request; strangers shall not have long ones remembered."""
-    return _spell_again(name) if len(name) <= _NAME_BYTES else _spell(name)
-
-
-class Headers(dict[bytes, bytes]):
-    """A request's headers as they are read. Raises `ValueError` for what another server on the way
-    may have understood otherwise, and found other requests in it (RFC 9112, 6.3 and 11.2).
-    """
-
-    def __setitem__(self, name: bytes, value: bytes) -> None:
-        if b"_" in name and name.replace(b"_", b"-") in _SINGLE:
-            return  # in the environment it would be that header
-        if name in self and name in _SINGLE:
-            raise ValueError(f"two headers {name.decode('latin-1')}")
-        super().__setitem__(name, value)
-
-
 class Request(cheroot.HTTPRequest):
     """Reads the body as it comes, and asks for it (`100 Continue`) when it is read first."""
 
@@ -220,22 +175,22 @@ class Request(cheroot.HTTPRequest):
             self.inheaders[b"Expect"] = self.expects
         return is_good
 
-    def header_reader(self, stream: Any, headers: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    def header_reader(self, stream: Any, headers: Headers) -> Headers:
         """Read the headers. Raises `ValueError`, and `MaxSizeExceeded`."""
-        found = self._read_lines(stream, headers)
-        for name, value in found.items():
-            _, lower, variable = _spelt(name)
+        read_lines(self.conn.rfile.readline, stream.maxlen - stream.bytes_read, headers)
+        for name, value in headers.items():
+            _, lower, variable = spelt(name)
             self.sent[lower] = self.environ[variable] = value.decode("latin-1")
-        length = found.get(b"Content-Length")
+        length = headers.get(b"Content-Length")
         if length is not None and not length.isdigit():
             raise ValueError("Malformed Content-Length Header.")
-        coding = found.get(b"Transfer-Encoding")
+        coding = headers.get(b"Transfer-Encoding")
         if coding is not None and (
             length is not None or self.response_protocol == "HTTP/1.0" or not coding.strip(b", \t")
         ):
             raise ValueError("A body has a length, or from HTTP/1.1 on it comes in chunks.")
-        self.expects = found.pop(b"Expect", None)
-        return found
+        self.expects = headers.pop(b"Expect", None)
+        return headers
 
     def respond(self) -> None:
         """Call the application and send what it answers."""
@@ -247,11 +202,8 @@ class Request(cheroot.HTTPRequest):
             on_first_read=self._continue if self._is_waiting else _nothing,
         )
         self.server.gateway(self).respond()
-        if self.ready:
-            self.ensure_headers_sent()
         if self.chunked_write:
             self.conn.wfile.write(b"0\r\n\r\n")
-        self.conn.wfile.flush()
 
     def send_headers(self) -> None:
         """Send them; the connection is kept only if the next request can be found on it."""
@@ -261,27 +213,6 @@ class Request(cheroot.HTTPRequest):
             self.outheaders.append((b"Date", _date(int(time.time()))))
         self.conn.wfile.hold()
         super().send_headers()
-
-    def _read_lines(self, stream: Any, found: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        readline, left = self.conn.rfile.readline, stream.maxlen - stream.bytes_read
-        while True:
-            line = readline(left + 1)
-            left -= len(line)
-            if left < 0:
-                raise MaxSizeExceeded
-            if line == b"\r\n":
-                return found
-            sent, colon, value = line.partition(b":")
-            if not colon or not line.endswith(b"\r\n"):
-                raise ValueError("A header is a name, a colon and a value, and ends with CRLF.")
-            name, value = _spelt(sent)[0], value[:-2].strip(b" \t")
-            if _CONTROL.search(value):
-                raise ValueError(
-                    "A header's value has a character that others may take for its end."
-                )
-            if name in _LISTS and (before := found.get(name)):
-                value = before + b", " + value
-            found[name] = value
 
     @property
     def _is_waiting(self) -> bool:
