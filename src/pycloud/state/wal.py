@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pycloud.errors import StateBusy, StateError
@@ -29,27 +29,38 @@ class WriteLock:
         self._threads = threading.Lock()
         path = f"{database}.write.lock"
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if os.geteuid() == 0:  # the database's owner must be able to open it too
+        self._is_closed = False
+        if os.geteuid() == 0:
             owner = database.stat()
-            os.fchown(self._file, owner.st_uid, owner.st_gid)
+            with suppress(OSError):  # its owner must be able to open it too, if that can be had
+                os.fchown(self._file, owner.st_uid, owner.st_gid)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold it in the block. Raises `StateBusy` if others hold it for too long."""
+        """Hold it in the block. Raises `StateBusy` if others hold it for too long, `StateError` if
+        it was closed.
+        """
         deadline = time.monotonic() + WAIT_S
         if not self._threads.acquire(timeout=WAIT_S):
             raise StateBusy(f"another thread has been writing for {WAIT_S} s")
         try:
-            self._lock_file(deadline)
-            yield
+            if self._is_closed:
+                raise StateError("the state was closed meanwhile")
+            try:
+                self._lock_file(deadline)
+                yield
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)  # also if a signal came before it was noted
         finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)  # also if a signal came before it was noted
             self._threads.release()
 
     def close(self) -> None:
-        """Give the file back, after the thread that is writing; the lock can't be held any more."""
-        self._threads.acquire(timeout=WAIT_S)
+        """Give the file back, after the thread that is writing; one that never ends keeps it."""
+        if not self._threads.acquire(timeout=WAIT_S):
+            return
+        self._is_closed = True
         os.close(self._file)
+        self._threads.release()
 
     def _lock_file(self, deadline: float) -> None:
         while True:
