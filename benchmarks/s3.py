@@ -199,9 +199,7 @@ def serve(home: Path, ready: Any) -> None:
     with pycloud.SQLiteState(home / "cloud.db") as state:
         store = pycloud.BucketStore(state, FileBlobs(home / "blobs"))
         app = S3App(store, FixedKeys({KEY: SECRET}))
-        with WsgiServer(
-            app, threads=int(os.environ.get("THREADS", CLIENTS)), body_bytes=0
-        ) as server:
+        with WsgiServer(app, threads=CLIENTS, body_bytes=0) as server:
             ready.put((server.port, os.getpid()))
             threading.Event().wait()
 

@@ -102,7 +102,7 @@ def check_payload(request: SignedRequest, found: Authenticated, rules: SigningRu
             "InvalidArgument",
             "signed chunks need a head signed with V4 in the Authorization header",
         )
-    if rules.signs_body or request.body_sha256 is None or not _SHA256.fullmatch(found.payload):
+    if rules.signs_body or not _SHA256.fullmatch(found.payload):
         return
     digest = request.body_digest()
     if digest is not None:

@@ -168,7 +168,7 @@ class Gate:
     def _verdict(
         self, permission: str, key: str, version_id: str | None, more: Mapping[str, list[str]]
     ) -> Verdict:
-        if "policy" not in self.bucket.settings or self.policy is None:
+        if self.policy is None:
             return Verdict.SILENT
         caller = self._asker.caller
         resource = f"arn:aws:s3:::{self.bucket.name}" + (f"/{key}" if key else "")

@@ -71,10 +71,7 @@ def about_of(call: Call, given: Mapping[str, Any]) -> About:
     if given.get("ServerSideEncryption") not in (None, "AES256"):
         raise not_implemented("keys of a key management service; AES256 is")
     own = metadata.metadata_of(given)
-    if (
-        own
-        and sum(len((name + text).encode()) for name, text in own.items()) > limits.METADATA_BYTES
-    ):
+    if sum(len((name + text).encode()) for name, text in own.items()) > limits.METADATA_BYTES:
         raise AWSError(
             "MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size"
         )
